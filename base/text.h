@@ -1,0 +1,38 @@
+#pragma once
+// Small pure functions on text that more than one module needs.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace agentmesh {
+
+bool is_utf8(std::string_view text);
+// Bytes that are not UTF-8 become U+FFFD.
+std::string to_utf8(std::string_view bytes);
+// Terminal output as text: no escape sequences, no control characters but newline and tab.
+std::string plain_text(std::string_view terminal_bytes);
+std::vector<std::string_view> split(std::string_view text, char separator);
+std::string_view trim(std::string_view text);
+// The candidate with the smallest edit distance, when it is close enough to be meant (at most a third changed).
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
+
+// "2g", "512m", "64k", "1048576", "1.5g" (powers of 1024, an optional trailing b or ib).
+// Errors: invalid. Result in bytes, at least 1.
+Result<std::uint64_t> parse_size(std::string_view text);
+std::string format_size(std::uint64_t bytes);  // "2.0 GiB"
+// "250ms", "30s", "5m", "2h", "1d". Errors: invalid.
+Result<Millis> parse_duration(std::string_view text);
+std::string format_duration(Millis duration);  // "3h12m", "4m05s", "12s"
+
+std::string to_hex(std::span<const unsigned char> bytes);
+std::string sha256_hex(std::string_view bytes);
+std::string base64(std::string_view bytes);
+
+}  // namespace agentmesh
