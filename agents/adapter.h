@@ -1,0 +1,208 @@
+#pragma once
+// What agentmesh knows about one kind of agent program ("runner"), in two halves. An Adapter is a table row
+// without state: how the program is launched and resumed, and its numbers. A Link is the live line to one run
+// of it: it turns the runner's own channels (HTTP and its events, hooks, title, output) into Signals, and
+// carries a message or an answer to a permission prompt back, without a keystroke.
+// The supervisor owns one Link per run. A Link never types into a terminal, never restarts anything, and
+// never guesses: what it cannot read is `unreadable`, a delivery it could not prove is `unknown`.
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/task.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+
+namespace agentmesh::net {
+class HttpClient;
+}
+
+namespace agentmesh::agents {
+
+// ---- launching ------------------------------------------------------------------------------------------
+
+enum class Place {
+  sandbox,  // the container is the boundary: the runner's own permission rules are opened
+  host,     // no container: the runner's own permission rules stay as the person set them
+};
+
+enum class Conversation {
+  fresh,            // a new one
+  continue_last,    // the last one in this home; when there is none, a new one
+  continue_session  // the one named by session_id
+};
+
+// Where the runner finds its model. All empty: the runner's own configuration decides.
+struct Provider {
+  std::string base_url;   // "http://agentmesh-gateway:8080/v1"
+  std::string token_env;  // the NAME of the variable that holds the (phantom) token; never the token
+};
+
+struct LaunchRequest {
+  AgentName name;
+  Place place = Place::sandbox;
+  std::string command;  // custom: a shell line, needed; other runners: the program instead of their own name
+  std::string model;    // "demo/scripted"; empty: the runner's default
+  Provider provider;
+  Conversation conversation = Conversation::fresh;
+  std::string session_id;
+  // The port of the agent's own HTTP server on the agent's loopback. In a sandbox: kSandboxHttpPort.
+  // On the host the caller picks a free one, and a password (random_hex(16)), because others share the
+  // loopback.
+  std::uint16_t http_port = 0;
+  std::string http_password;
+};
+
+constexpr std::uint16_t kSandboxHttpPort = 4096;
+constexpr std::string_view kSandboxHome = "/home/agent";
+constexpr std::string_view kSandboxRun =
+    "/run/agentmesh";  // holds hook.sock (ours) and http.sock (the relay's)
+
+struct HomeFile {
+  std::filesystem::path path;  // relative to the agent's HOME, never leaves it
+  std::string content;
+  unsigned mode = 0600;
+};
+
+struct LaunchPlan {
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> env;
+  std::vector<HomeFile> files;  // written only where absent; always empty for Place::host
+  bool serves_http = false;     // the Link speaks HTTP: give it http.sock (sandbox) or the port (host)
+};
+
+// Numbers and abilities that do not depend on the launch.
+struct RunnerFacts {
+  std::string_view runner;         // "opencode"
+  std::uint64_t memory_bytes = 0;  // the container's limit unless a person set one
+  Millis ready_limit{};            // from start to `ready`; past it the start has failed
+  bool own_delivery = false;       // Link::deliver works; else the pane is typed into (tmux/delivery)
+  bool own_answer = false;         // Link::answer works
+  bool tells_permission = false;   // an open permission prompt is seen for certain; else typing needs care
+  Millis enter_wait{};             // between a paste into the pane and Enter
+};
+
+// ---- signals --------------------------------------------------------------------------------------------
+
+enum class SignalKind {
+  ready,              // the program is up and answers
+  activity,           // it did something; says nothing about the state
+  busy,               // a turn runs
+  idle,               // no turn runs, and nothing is asked
+  permission_asked,   // a person must allow or deny: detail says what for, id names it
+  permission_closed,  // the prompt is gone
+  question_asked,     // the agent asks the person something
+  question_closed,
+  turn_ended,       // a turn ended by itself; follows with idle
+  rate_limited,     // `until` when the provider said so
+  auth_required,    // login or key needed
+  session_learned,  // id is the conversation's id, to be kept for resume
+  tool_called,      // detail is a hash of tool and input: the loop check counts equal ones in a row
+  unreadable,       // the source that gave the state is gone or talks nonsense: the state is unknown now
+};
+
+struct Signal {
+  SignalKind kind = SignalKind::activity;
+  std::string source;  // "http", "event", "hook", "title", "output"
+  std::string detail;  // one line for `explain`, at most kMaxSignalDetail bytes of UTF-8
+  std::string id;      // of the permission, question or session
+  std::optional<WallTime> until;
+
+  bool operator==(const Signal&) const = default;
+};
+
+constexpr std::size_t kMaxSignalDetail = 400;
+
+using SignalSink = std::function<void(Signal)>;
+
+std::string_view to_string(SignalKind kind);
+
+// ---- the live line --------------------------------------------------------------------------------------
+
+enum class DeliveryResult {
+  delivered,    // seen inside the agent's conversation
+  blocked,      // not sent: a permission or question is open, or the agent is not up yet; try again later
+  failed,       // refused for good; it is certain that the agent did not get it
+  unknown,      // sent, and no proof either way: must not be sent again
+  unsupported,  // this runner has no channel of its own: use the pane
+};
+
+struct Delivery {
+  DeliveryResult result = DeliveryResult::unsupported;
+  std::string why;  // one line, empty when delivered
+};
+
+std::string_view to_string(DeliveryResult result);
+
+struct Message {
+  std::string id;    // the caller's, stable over retries: the same id is delivered at most once
+  std::string text;  // UTF-8, at most kMaxMessageBytes
+  Millis limit{};    // how long deliver() may take, verification included
+};
+
+constexpr std::size_t kMaxMessageBytes = 64 * 1024;
+
+enum class PermissionAnswer { allow_once, allow_always, deny };
+
+struct LinkContext {
+  boost::asio::any_io_executor executor;
+  net::HttpClient& http;  // outlives the Link
+  const Clock& clock;     // outlives the Link
+  // The folder that is mounted at kSandboxRun: the Link binds hook.sock in it and calls http.sock in it.
+  std::filesystem::path run_dir;
+  // Host runs only: the port and password of the LaunchRequest. 0: use http.sock.
+  std::uint16_t http_port = 0;
+  std::string http_password;
+  // The folder of the agent's work as the agent names it ("/workspace").
+  std::string workdir;
+};
+
+// The destructor ends every conversation; the sink is not called after it. All calls on the one thread.
+// The sink may be called from inside start(), title(), output(); it must not destroy the Link.
+class Link {
+ public:
+  virtual ~Link() = default;
+
+  // Begins to listen. Also right after a daemon restart: the state is asked for, nothing is assumed.
+  // Errors: hook.sock cannot be bound (the rest still works).
+  virtual Result<> start() = 0;
+
+  // What the supervisor sees of the pane. Cheap; may be called for every chunk.
+  virtual void title(std::string_view pane_title) = 0;
+  virtual void output(std::string_view terminal_bytes) = 0;
+
+  // Carries a message through the runner's own channel, or says `unsupported` at once. Never twice for one
+  // id, never while something is asked. The outcome is in the value; a failed Result means a defect.
+  virtual Task<Delivery> deliver(Message message) = 0;
+
+  // Answers the open permission prompt. Errors: not_found (nothing is open), invalid (no such ability: keys
+  // are the way), unavailable, timeout.
+  virtual Task<> answer(PermissionAnswer answer, std::string reason) = 0;
+
+  // The conversation's id, once known: what LaunchRequest.session_id takes after a restart.
+  virtual std::optional<std::string> session_id() const = 0;
+};
+
+class Adapter {
+ public:
+  virtual ~Adapter() = default;
+  virtual const RunnerFacts& facts() const = 0;
+  // Pure. Errors: invalid (stage "runner"), with the cure in the hint.
+  virtual Result<LaunchPlan> plan(const LaunchRequest& request) const = 0;
+  virtual std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const = 0;
+};
+
+// "opencode", "custom". Errors: invalid, naming the runners this version knows. The adapter lives for ever.
+Result<const Adapter*> find_adapter(std::string_view runner);
+
+}  // namespace agentmesh::agents
