@@ -13,7 +13,7 @@ target_include_directories(agentmesh_options SYSTEM INTERFACE ${Boost_INCLUDE_DI
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_link_options(agentmesh_options INTERFACE -fuse-ld=lld)
   # A PCH made once must be usable by ccache and by every module alike.
-  target_compile_options(agentmesh_options INTERFACE -fno-pch-timestamp)
+  target_compile_options(agentmesh_options INTERFACE "SHELL:-Xclang -fno-pch-timestamp")
 endif()
 if(AGENTMESH_SANITIZE)
   target_compile_options(agentmesh_options INTERFACE -fsanitize=${AGENTMESH_SANITIZE} -fno-sanitize-recover=all)
