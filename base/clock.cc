@@ -1,8 +1,7 @@
 #include "base/clock.h"
 
-#include <time.h>
-
 #include <cctype>
+#include <time.h>
 
 #include <fmt/format.h>
 
@@ -57,7 +56,8 @@ std::optional<int> read_zone(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-SystemClock::SystemClock() : start_(from_millis(read_ms(CLOCK_REALTIME))), start_boot_ms_(read_ms(CLOCK_BOOTTIME)) {}
+SystemClock::SystemClock()
+    : start_(from_millis(read_ms(CLOCK_REALTIME))), start_boot_ms_(read_ms(CLOCK_BOOTTIME)) {}
 
 WallTime SystemClock::now() const { return start_ + Millis{read_ms(CLOCK_BOOTTIME) - start_boot_ms_}; }
 
@@ -67,8 +67,9 @@ std::string to_rfc3339(WallTime time) {
   const year_month_day date{day};
   const hh_mm_ss clock{time - day};
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
 }
 
 std::optional<WallTime> from_rfc3339(std::string_view text) {
@@ -89,10 +90,12 @@ std::optional<WallTime> from_rfc3339(std::string_view text) {
   }
   const int ms = read_char(text, at, ".") ? read_fraction_ms(text, at) : 0;
   const auto zone = read_zone(text, at);
-  const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month(static_cast<unsigned>(month)),
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!zone || !date.ok()) return std::nullopt;
-  const auto seconds = std::chrono::hours{hour} + std::chrono::minutes{minute - *zone} + std::chrono::seconds{second};
+  const auto seconds =
+      std::chrono::hours{hour} + std::chrono::minutes{minute - *zone} + std::chrono::seconds{second};
   return WallTime{std::chrono::sys_days{date}} + std::chrono::duration_cast<Millis>(seconds) + Millis{ms};
 }
 

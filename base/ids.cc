@@ -1,12 +1,11 @@
 #include "base/ids.h"
 
-#include <openssl/rand.h>
-
 #include <chrono>
 #include <stdexcept>
 #include <vector>
 
 #include <fmt/format.h>
+#include <openssl/rand.h>
 
 namespace agentmesh {
 namespace {

@@ -2,12 +2,12 @@
 // Names and ids as types that cannot be mixed. AgentName is what a person types; AgentId is the hub's;
 // RunId counts the containers an agent has had, from 1, and is part of the container's name.
 
+#include "base/result.h"
+
 #include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "base/result.h"
 
 namespace agentmesh {
 

@@ -64,7 +64,8 @@ Result<T> member(const json& object, std::string_view key, T fallback, std::stri
 Result<json> parse_json(std::string_view text, std::string_view stage, JsonLimits limits) {
   const std::string where(stage);
   if (text.size() > limits.bytes) {
-    return fail(ErrorCode::exhausted, where, fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes));
+    return fail(ErrorCode::exhausted, where,
+                fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes));
   }
   DepthCheck check(limits.depth);
   if (!json::sax_parse(text, &check)) {
@@ -76,10 +77,13 @@ Result<json> parse_json(std::string_view text, std::string_view stage, JsonLimit
   return json::parse(text, nullptr, false);
 }
 
-std::string dump_json(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string dump_json(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 Result<std::string> json_string(const json& object, std::string_view key, std::string_view fallback) {
-  return member<std::string>(object, key, std::string(fallback), "a string", [](const json& v) { return v.is_string(); });
+  return member<std::string>(object, key, std::string(fallback), "a string",
+                             [](const json& v) { return v.is_string(); });
 }
 
 Result<std::int64_t> json_int(const json& object, std::string_view key, std::int64_t fallback) {

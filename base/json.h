@@ -2,11 +2,11 @@
 // JSON from outside is checked for size and depth before a document is built, and never throws.
 // The document type is nlohmann::json; this header only forward-declares it.
 
+#include "base/result.h"
+
 #include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
-
-#include "base/result.h"
 
 namespace agentmesh {
 
@@ -25,7 +25,8 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view stage,
 std::string dump_json(const nlohmann::json& value);
 
 // A member by name: the fallback when it is absent or null. Errors: invalid when the type is another.
-Result<std::string> json_string(const nlohmann::json& object, std::string_view key, std::string_view fallback);
+Result<std::string> json_string(const nlohmann::json& object, std::string_view key,
+                                std::string_view fallback);
 Result<std::int64_t> json_int(const nlohmann::json& object, std::string_view key, std::int64_t fallback);
 Result<bool> json_bool(const nlohmann::json& object, std::string_view key, bool fallback);
 

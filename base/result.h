@@ -34,9 +34,9 @@ std::unexpected<Error> fail(ErrorCode code, std::string stage, std::string what,
 // An error passed on from a callee unchanged.
 std::unexpected<Error> pass(Error error);
 
-std::string_view to_string(ErrorCode code);           // "not_found", ...
-ErrorCode error_code_from(std::string_view text);     // unknown text gives internal
-std::string describe(const Error& error);             // "STAGE: what (hint)"
-int exit_code_of(ErrorCode code);                     // the exit codes of the command line: see docs/cli.md
+std::string_view to_string(ErrorCode code);        // "not_found", ...
+ErrorCode error_code_from(std::string_view text);  // unknown text gives internal
+std::string describe(const Error& error);          // "STAGE: what (hint)"
+int exit_code_of(ErrorCode code);                  // the exit codes of the command line: see docs/cli.md
 
 }  // namespace agentmesh

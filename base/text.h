@@ -1,15 +1,15 @@
 #pragma once
 // Small pure functions on text that more than one module needs.
 
+#include "base/clock.h"
+#include "base/result.h"
+
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/clock.h"
-#include "base/result.h"
 
 namespace agentmesh {
 
@@ -20,7 +20,8 @@ std::string to_utf8(std::string_view bytes);
 std::string plain_text(std::string_view terminal_bytes);
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
-// The candidate with the smallest edit distance, when it is close enough to be meant (at most a third changed).
+// The candidate with the smallest edit distance, when it is close enough to be meant (at most a third
+// changed).
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
 
 // "2g", "512m", "64k", "1048576", "1.5g" (powers of 1024, an optional trailing b or ib).

@@ -2,7 +2,6 @@
 // Owns one file descriptor and closes it.
 
 #include <unistd.h>
-
 #include <utility>
 
 namespace agentmesh {

@@ -1,0 +1,237 @@
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// glibc 2.36 declares pidfd_open without extern "C".
+extern "C" {
+#include <sys/pidfd.h>
+}
+
+#include "base/files.h"
+#include "base/text.h"
+#include "base/unique_fd.h"
+
+#include <sys/wait.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/readable_pipe.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/writable_pipe.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/process/v2/environment.hpp>
+#include <boost/process/v2/process.hpp>
+#include <boost/process/v2/start_dir.hpp>
+#include <boost/process/v2/stdio.hpp>
+
+namespace agentmesh {
+namespace {
+
+namespace asio = boost::asio;
+namespace process_v2 = boost::process::v2;
+
+constexpr Millis kDrainAfterExit{
+    500};  // a grandchild may keep the pipe open; the child's own output is there by then
+
+// Runs in the child between fork and exec: nothing above 2 survives the exec.
+struct CloseInherited {
+  template <class Launcher>
+  boost::system::error_code on_exec_setup(Launcher&, const process_v2::filesystem::path&,
+                                          const char* const*&) const {
+    ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+    return {};
+  }
+};
+
+struct NewSession {
+  template <class Launcher>
+  boost::system::error_code on_exec_setup(Launcher&, const process_v2::filesystem::path&,
+                                          const char* const*&) const {
+    ::setsid();
+    return {};
+  }
+};
+
+std::vector<std::string> environment_lines(const std::map<std::string, std::string>& env) {
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : env) lines.push_back(key + "=" + value);
+  return lines;
+}
+
+Error no_program(const std::string& name) {
+  return Error{ErrorCode::not_found, "process", fmt::format("no program '{}' in PATH", name), "install it"};
+}
+
+struct Running {
+  explicit Running(asio::any_io_executor executor)
+      : in(executor), out(executor), err(executor), child(executor), deadline(executor), finished(executor) {
+    finished.expires_at(asio::steady_timer::time_point::max());
+  }
+
+  asio::writable_pipe in;
+  asio::readable_pipe out;
+  asio::readable_pipe err;
+  process_v2::process child;
+  asio::steady_timer deadline;
+  asio::steady_timer finished;
+  Output output;
+  int open_streams = 2;
+  bool exited = false;
+  bool timed_out = false;
+  bool overflowed = false;
+
+  void check() {
+    if (exited && open_streams == 0) finished.cancel();
+  }
+  void kill() {
+    boost::system::error_code ec;
+    child.terminate(ec);
+  }
+};
+
+using Shared = std::shared_ptr<Running>;
+
+asio::awaitable<void> feed(Shared state, std::string input) {
+  boost::system::error_code ec;
+  co_await asio::async_write(state->in, asio::buffer(input), asio::redirect_error(asio::use_awaitable, ec));
+  state->in.close(ec);
+}
+
+asio::awaitable<void> drain(Shared state, asio::readable_pipe& pipe, std::string& into, std::size_t limit) {
+  std::array<char, 8192> chunk{};
+  boost::system::error_code ec;
+  while (!ec) {
+    const std::size_t got =
+        co_await pipe.async_read_some(asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, ec));
+    into.append(chunk.data(), got);
+    if (into.size() > limit) {
+      state->overflowed = true;
+      state->kill();
+      break;
+    }
+  }
+  --state->open_streams;
+  state->check();
+}
+
+void on_exit(const Shared& state, int native_status) {
+  state->exited = true;
+  state->output.exit_code =
+      WIFSIGNALED(native_status) ? 128 + WTERMSIG(native_status) : WEXITSTATUS(native_status);
+  state->deadline.expires_after(kDrainAfterExit);
+  state->deadline.async_wait([state](boost::system::error_code ec) {
+    if (!ec) state->finished.cancel();
+  });
+  state->check();
+}
+
+void watch(const Shared& state, Millis limit) {
+  state->deadline.expires_after(limit);
+  state->deadline.async_wait([state](boost::system::error_code ec) {
+    if (ec || state->exited) return;
+    state->timed_out = true;
+    state->kill();
+  });
+  state->child.async_wait(
+      [state](boost::system::error_code, int) { on_exit(state, state->child.native_exit_code()); });
+}
+
+Result<void> launch(const Shared& state, const Command& command, const std::filesystem::path& program) {
+  const std::vector<std::string> args(command.argv.begin() + 1, command.argv.end());
+  const auto env = environment_lines(command.env ? *command.env : current_environment());
+  const std::string workdir = command.workdir.empty() ? "." : command.workdir.string();
+  try {
+    state->child = process_v2::process(state->child.get_executor(), program.string(), args,
+                                       process_v2::process_stdio{state->in, state->out, state->err},
+                                       process_v2::process_environment(env),
+                                       process_v2::process_start_dir(workdir), CloseInherited{});
+    return {};
+  } catch (const boost::system::system_error& problem) {
+    return pass(os_error("process", "cannot start " + program.string(), problem.code().value()));
+  }
+}
+
+}  // namespace
+
+Task<Output> run(asio::any_io_executor executor, Command command) {
+  const auto program = find_program(command.argv.at(0));
+  if (!program) co_return pass(no_program(command.argv[0]));
+  auto state = std::make_shared<Running>(executor);
+  if (auto started = launch(state, command, *program); !started) co_return pass(started.error());
+  asio::co_spawn(executor, feed(state, std::move(command.input)), asio::detached);
+  asio::co_spawn(executor, drain(state, state->out, state->output.out, command.max_output), asio::detached);
+  asio::co_spawn(executor, drain(state, state->err, state->output.err, command.max_output), asio::detached);
+  watch(state, command.deadline);
+  boost::system::error_code ec;
+  co_await state->finished.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+  state->deadline.cancel();
+  state->out.close(ec);
+  state->err.close(ec);
+  if (state->timed_out) {
+    co_return fail(
+        ErrorCode::timeout, "process",
+        fmt::format("{} did not end within {}", command.argv[0], format_duration(command.deadline)));
+  }
+  if (state->overflowed) {
+    co_return fail(ErrorCode::exhausted, "process",
+                   fmt::format("{} printed more than {} bytes", command.argv[0], command.max_output));
+  }
+  co_return state->output;
+}
+
+Result<int> start_detached(const Detached& command) {
+  const auto program = find_program(command.argv.at(0));
+  if (!program) return pass(no_program(command.argv[0]));
+  const UniqueFd log(::open(command.output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log.valid()) return pass(os_error("process", "cannot open " + command.output.string(), errno));
+  const std::vector<std::string> args(command.argv.begin() + 1, command.argv.end());
+  const auto env = environment_lines(command.env);
+  asio::io_context context;
+  try {
+    process_v2::process child(context, program->string(), args,
+                              process_v2::process_stdio{nullptr, log.get(), log.get()},
+                              process_v2::process_environment(env), CloseInherited{}, NewSession{});
+    const int pid = child.id();
+    child.detach();
+    return pid;
+  } catch (const boost::system::system_error& problem) {
+    return pass(os_error("process", "cannot start " + program->string(), problem.code().value()));
+  }
+}
+
+std::optional<std::filesystem::path> find_program(const std::string& name) {
+  const auto executable = [](const std::filesystem::path& path) {
+    std::error_code ec;
+    return std::filesystem::is_regular_file(path, ec) && ::access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != std::string::npos) {
+    return executable(name) ? std::optional<std::filesystem::path>(name) : std::nullopt;
+  }
+  const char* path = std::getenv("PATH");
+  for (std::string_view folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    const auto candidate = std::filesystem::path(folder) / name;
+    if (!folder.empty() && executable(candidate)) return candidate;
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, std::string> current_environment() {
+  std::map<std::string, std::string> env;
+  for (char** line = environ; *line != nullptr; ++line) {
+    const std::string_view text(*line);
+    const std::size_t equals = text.find('=');
+    if (equals != std::string_view::npos && equals > 0)
+      env.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return env;
+}
+
+}  // namespace agentmesh

@@ -1,0 +1,51 @@
+#pragma once
+// The one place that starts child processes. A child sees only descriptors 0, 1 and 2, starts in its own
+// session when asked, and gets exactly the environment it is given. Its end is reported by pidfd, not by a
+// signal.
+
+#include "base/clock.h"
+#include "base/task.h"
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+
+namespace agentmesh {
+
+struct Command {
+  std::vector<std::string> argv;                          // argv[0] is looked up in PATH
+  std::optional<std::map<std::string, std::string>> env;  // nothing: ours
+  std::filesystem::path workdir;                          // empty: ours
+  std::string input;                                      // written to its standard input
+  Millis deadline{30'000};                                // then it is killed and the answer is a timeout
+  std::size_t max_output = 1024 * 1024;                   // bytes of each stream; more is an error
+};
+
+struct Output {
+  int exit_code = 0;  // 128 + signal when a signal ended it
+  std::string out;
+  std::string err;
+};
+
+// Runs to its end. Errors: not_found (no such program), timeout, exhausted, internal.
+Task<Output> run(boost::asio::any_io_executor executor, Command command);
+
+struct Detached {
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> env;
+  std::filesystem::path output;  // standard output and error are appended here; standard input is /dev/null
+};
+
+// Starts a process in a session of its own that outlives us; answers its pid.
+Result<int> start_detached(const Detached& command);
+
+// The path of a program in PATH, if it is there and executable.
+std::optional<std::filesystem::path> find_program(const std::string& name);
+
+std::map<std::string, std::string> current_environment();
+
+}  // namespace agentmesh

@@ -1,0 +1,238 @@
+#include "base/text.h"
+
+#include <cctype>
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+namespace agentmesh {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+// Length of the valid UTF-8 sequence at the head of `text`, 0 when there is none.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char head = byte(0);
+  if (head < 0x80) return 1;
+  const std::size_t length = head >= 0xF0 ? 4 : head >= 0xE0 ? 3 : 2;
+  if (head < 0xC2 || head > 0xF4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const unsigned char second = byte(1);
+  const bool overlong = (head == 0xE0 && second < 0xA0) || (head == 0xF0 && second < 0x90);
+  const bool outside = (head == 0xED && second > 0x9F) || (head == 0xF4 && second > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
+// Skips one escape sequence that starts at `at` (which holds ESC); returns the position behind it.
+std::size_t skip_escape(std::string_view text, std::size_t at) {
+  if (at + 1 >= text.size()) return text.size();
+  const char kind = text[at + 1];
+  at += 2;
+  if (kind == '[') {
+    while (at < text.size() && (text[at] < 0x40 || text[at] > 0x7E)) ++at;
+    return std::min(at + 1, text.size());
+  }
+  if (kind == ']' || kind == 'P' || kind == '_' || kind == '^' || kind == 'X') {
+    for (; at < text.size(); ++at) {
+      if (text[at] == '\a') return at + 1;
+      if (text[at] == '\x1b') return std::min(at + 2, text.size());
+    }
+    return at;
+  }
+  if (kind == '(' || kind == ')' || kind == '#') return std::min(at + 1, text.size());
+  return at;
+}
+
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+
+// Splits "1.5g" into number and unit; NaN when the number is malformed or not positive.
+std::pair<double, std::string> number_and_unit(std::string_view text) {
+  double number = 0;
+  const auto parsed =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  std::string unit(parsed.ptr, text.data() + text.size());
+  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (parsed.ec != std::errc{} || !(number > 0)) number = std::nan("");
+  return {number, unit};
+}
+
+template <std::size_t N>
+std::optional<double> scaled(std::string_view text, const std::array<Unit, N>& units) {
+  const auto [number, unit] = number_and_unit(text);
+  if (std::isnan(number)) return std::nullopt;
+  for (const auto& row : units) {
+    if (row.name == unit) return number * row.factor;
+  }
+  return std::nullopt;
+}
+
+constexpr double kKibi = 1024;
+constexpr std::array kSizeUnits{
+    Unit{"", 1},
+    Unit{"b", 1},
+    Unit{"k", kKibi},
+    Unit{"kb", kKibi},
+    Unit{"kib", kKibi},
+    Unit{"m", kKibi* kKibi},
+    Unit{"mb", kKibi* kKibi},
+    Unit{"mib", kKibi* kKibi},
+    Unit{"g", kKibi* kKibi* kKibi},
+    Unit{"gb", kKibi* kKibi* kKibi},
+    Unit{"gib", kKibi* kKibi* kKibi},
+    Unit{"t", kKibi* kKibi* kKibi* kKibi},
+    Unit{"tib", kKibi* kKibi* kKibi* kKibi},
+};
+constexpr std::array kDurationUnits{
+    Unit{"ms", 1},       Unit{"s", 1000},      Unit{"m", 60'000},
+    Unit{"min", 60'000}, Unit{"h", 3'600'000}, Unit{"d", 86'400'000},
+};
+constexpr double kMaxSize = 9.0e18;
+constexpr double kMaxDurationMs = 100.0 * 366 * 86'400'000;
+
+}  // namespace
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string to_utf8(std::string_view bytes) {
+  std::string text;
+  text.reserve(bytes.size());
+  while (!bytes.empty()) {
+    const std::size_t length = utf8_length(bytes);
+    text += length == 0 ? kReplacement : bytes.substr(0, length);
+    bytes.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return text;
+}
+
+std::string plain_text(std::string_view terminal_bytes) {
+  std::string kept;
+  for (std::size_t at = 0; at < terminal_bytes.size();) {
+    const char c = terminal_bytes[at];
+    if (c == '\x1b') {
+      at = skip_escape(terminal_bytes, at);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7F)) kept += c;
+    ++at;
+  }
+  return to_utf8(kept);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
+  std::optional<std::string> best;
+  std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = std::exchange(row[0], i);
+      for (std::size_t j = 1; j < row.size(); ++j) {
+        const std::size_t changed = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = std::exchange(row[j], std::min({changed, row[j] + 1, row[j - 1] + 1}));
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+Result<std::uint64_t> parse_size(std::string_view text) {
+  const auto bytes = scaled(trim(text), kSizeUnits);
+  if (!bytes || *bytes < 1 || *bytes > kMaxSize) {
+    return fail(ErrorCode::invalid, "size", fmt::format("'{}' is not a size", text.substr(0, 40)),
+                "write it like 512m or 2g");
+  }
+  return static_cast<std::uint64_t>(*bytes);
+}
+
+std::string format_size(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 5> kNames{"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= kKibi && unit + 1 < kNames.size()) {
+    value /= kKibi;
+    ++unit;
+  }
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kNames[unit]);
+}
+
+Result<Millis> parse_duration(std::string_view text) {
+  const std::string_view trimmed = trim(text);
+  if (trimmed == "0" || trimmed == "0s") return Millis{0};
+  const auto ms = scaled(trimmed, kDurationUnits);
+  if (!ms || *ms > kMaxDurationMs) {
+    return fail(ErrorCode::invalid, "duration", fmt::format("'{}' is not a duration", text.substr(0, 40)),
+                "write it like 250ms, 30s, 5m or 2h");
+  }
+  return Millis{static_cast<std::int64_t>(std::llround(*ms))};
+}
+
+std::string format_duration(Millis duration) {
+  const std::int64_t seconds = std::max<std::int64_t>(0, duration.count() / 1000);
+  const std::int64_t minutes = seconds / 60;
+  const std::int64_t hours = minutes / 60;
+  if (hours >= 24) return fmt::format("{}d{}h", hours / 24, hours % 24);
+  if (hours > 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
+  if (minutes > 0) return fmt::format("{}m{:02}s", minutes, seconds % 60);
+  return fmt::format("{}s", seconds);
+}
+
+std::string to_hex(std::span<const unsigned char> bytes) {
+  std::string text;
+  for (unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int length = 0;
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr);
+  return to_hex(std::span(digest.data(), length));
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(length));
+  return text;
+}
+
+}  // namespace agentmesh

@@ -1,0 +1,130 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+namespace agentmesh {
+namespace {
+
+TEST(ResultTest, DescribesStageWhatAndHint) {
+  EXPECT_EQ(describe(Error{ErrorCode::denied, "mount", "refused", "name a folder"}), "mount: refused (name a folder)");
+  EXPECT_EQ(describe(Error{ErrorCode::denied, "mount", "refused", ""}), "mount: refused");
+}
+
+TEST(ResultTest, EveryCodeHasItsExitAndItsName) {
+  EXPECT_EQ(exit_code_of(ErrorCode::invalid), 2);
+  EXPECT_EQ(exit_code_of(ErrorCode::not_found), 3);
+  EXPECT_EQ(exit_code_of(ErrorCode::conflict), 4);
+  EXPECT_EQ(exit_code_of(ErrorCode::unavailable), 5);
+  EXPECT_EQ(exit_code_of(ErrorCode::denied), 7);
+  EXPECT_EQ(exit_code_of(ErrorCode::timeout), 124);
+  EXPECT_EQ(exit_code_of(ErrorCode::internal), 1);
+  EXPECT_EQ(error_code_from(to_string(ErrorCode::exhausted)), ErrorCode::exhausted);
+  EXPECT_EQ(error_code_from("no such word"), ErrorCode::internal);
+}
+
+TEST(ClockTest, WritesAndReadsRfc3339) {
+  const WallTime time = from_millis(1'700'000'000'123);
+  EXPECT_EQ(to_rfc3339(time), "2023-11-14T22:13:20.123Z");
+  EXPECT_EQ(from_rfc3339("2023-11-14T22:13:20.123Z"), time);
+  EXPECT_EQ(from_rfc3339("2023-11-15T00:13:20.123+02:00"), time);
+  EXPECT_EQ(from_rfc3339("2023-11-14T22:13:20.123456789Z"), time);
+  for (const char* bad : {"", "2023", "2023-13-01T00:00:00Z", "2023-02-30T00:00:00Z", "2023-11-14T22:13:20",
+                          "2023-11-14T25:00:00Z", "2023-11-14T22:13:20Zx"}) {
+    EXPECT_FALSE(from_rfc3339(bad)) << bad;
+  }
+}
+
+TEST(IdsTest, NamesFollowTheRule) {
+  for (const char* good : {"a", "0", "demo", "a-b_c", "0a"}) EXPECT_TRUE(AgentName::parse(good)) << good;
+  for (const char* bad : {"", "-a", "_a", "A", "a b", "a/b", "../x", "ä", "a\n"}) EXPECT_FALSE(AgentName::parse(bad)) << bad;
+  EXPECT_TRUE(AgentName::parse(std::string(63, 'a')));
+  EXPECT_FALSE(AgentName::parse(std::string(64, 'a')));
+  EXPECT_EQ(container_name(*AgentName::parse("demo"), RunId{3}), "agentmesh-demo-3");
+}
+
+TEST(IdsTest, IdsDiffer) { EXPECT_NE(new_id("itm"), new_id("itm")); }
+
+TEST(JsonTest, RefusesWhatIsTooDeepTooLargeOrNotJson) {
+  EXPECT_TRUE(parse_json(R"({"a":[1,2]})", "test"));
+  EXPECT_EQ(parse_json(std::string(200'000, '['), "test").error().code, ErrorCode::exhausted);
+  EXPECT_TRUE(parse_json(std::string(64, '[') + std::string(64, ']'), "test"));
+  EXPECT_EQ(parse_json(std::string(65, '[') + std::string(65, ']'), "test").error().code, ErrorCode::exhausted);
+  EXPECT_EQ(parse_json(std::string(2 * 1024 * 1024, ' '), "test").error().code, ErrorCode::exhausted);
+  for (const char* bad : {"", "{", "{\"a\":}", "[1,]", "\"\xff\"", "nul"}) {
+    EXPECT_EQ(parse_json(bad, "test").error().code, ErrorCode::invalid) << bad;
+  }
+}
+
+TEST(JsonTest, MembersHaveTypes) {
+  const auto object = *parse_json(R"({"s":"x","n":7,"b":true,"z":null,"f":1.5})", "test");
+  EXPECT_EQ(json_string(object, "s", ""), "x");
+  EXPECT_EQ(json_string(object, "z", "d"), "d");
+  EXPECT_EQ(json_string(object, "none", "d"), "d");
+  EXPECT_EQ(json_int(object, "n", 0), 7);
+  EXPECT_FALSE(json_int(object, "f", 0));
+  EXPECT_FALSE(json_string(object, "n", ""));
+  EXPECT_FALSE(json_bool(object, "s", false));
+}
+
+TEST(TextTest, Sizes) {
+  EXPECT_EQ(parse_size("2g"), 2ULL << 30);
+  EXPECT_EQ(parse_size("512m"), 512ULL << 20);
+  EXPECT_EQ(parse_size("1.5g"), 3ULL << 29);
+  EXPECT_EQ(parse_size("1024"), 1024U);
+  for (const char* bad : {"", "2gg", "g", "-1", "0", "nan", "inf", "1e9g", "2 g g", "0x10"}) {
+    EXPECT_FALSE(parse_size(bad)) << bad;
+  }
+}
+
+TEST(TextTest, Durations) {
+  EXPECT_EQ(parse_duration("250ms"), Millis{250});
+  EXPECT_EQ(parse_duration("5m"), Millis{300'000});
+  EXPECT_EQ(parse_duration("0"), Millis{0});
+  for (const char* bad : {"", "5", "-1s", "nan", "5x", "99999999d"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  EXPECT_EQ(format_duration(Millis{3 * 3600'000 + 12 * 60'000}), "3h12m");
+}
+
+TEST(TextTest, Utf8AndTerminalText) {
+  EXPECT_TRUE(is_utf8("gr\xC3\xBC\xC3\x9F dich \xF0\x9F\x8C\x8D"));
+  for (const char* bad : {"\xff", "\xC0\x80", "\xED\xA0\x80", "\xE2\x82", "\xF5\x80\x80\x80"}) {
+    EXPECT_FALSE(is_utf8(bad));
+  }
+  EXPECT_EQ(plain_text("\x1b[31mred\x1b[0m\r\n\x1b]0;title\x07text\x1bPq\x1b\\end\x07"), "red\ntextend");
+  EXPECT_EQ(plain_text("half \x1b[3"), "half ");
+}
+
+TEST(TextTest, NearestFindsTheWordThatWasMeant) {
+  const std::vector<std::string> keys{"memory", "cpus", "network"};
+  EXPECT_EQ(nearest("memroy", keys), "memory");
+  EXPECT_EQ(nearest("netwrk", keys), "network");
+  EXPECT_EQ(nearest("completely_else", keys), std::nullopt);
+}
+
+TEST(TextTest, Digests) {
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(base64("any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
+}
+
+TEST(SecretTest, RedactsWhatLooksLikeASecret) {
+  EXPECT_EQ(redact("key=sk-abcdefghijklmnop rest"), "key=[redacted] rest");
+  EXPECT_EQ(redact("Authorization: Bearer abcdefghijklmnop"), "Authorization: Bearer [redacted]");
+  EXPECT_EQ(redact("amk_0123456789abcdef"), "[redacted]");
+  EXPECT_EQ(redact("import sk-learn; task-force-of-twelve-people"), "import sk-learn; task-force-of-twelve-people");
+}
+
+TEST(SecretTest, IsNamedNeverWritten) {
+  EXPECT_EQ(resolve_secret("hunter2").error().code, ErrorCode::invalid);
+  EXPECT_EQ(resolve_secret("env:AGENTMESH_TEST_NOT_SET").error().code, ErrorCode::not_found);
+  EXPECT_TRUE(Secret("abc").equals("abc"));
+  EXPECT_FALSE(Secret("abc").equals("abd"));
+}
+
+}  // namespace
+}  // namespace agentmesh
