@@ -6,7 +6,7 @@ target_compile_options(agentmesh_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough
   -Wno-missing-field-initializers -fno-omit-frame-pointer -fvisibility=hidden)
 target_compile_definitions(agentmesh_options INTERFACE
-  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_DISABLE_VISIBILITY
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_DISABLE_VISIBILITY BOOST_PROCESS_V2_SEPARATE_COMPILATION
   SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL AGENTMESH_VERSION="${PROJECT_VERSION}")
 target_link_libraries(agentmesh_options INTERFACE Threads::Threads)
 target_include_directories(agentmesh_options SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})

@@ -1,7 +1,3 @@
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json.h"
@@ -9,11 +5,15 @@
 #include "base/secret.h"
 #include "base/text.h"
 
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 namespace agentmesh {
 namespace {
 
 TEST(ResultTest, DescribesStageWhatAndHint) {
-  EXPECT_EQ(describe(Error{ErrorCode::denied, "mount", "refused", "name a folder"}), "mount: refused (name a folder)");
+  EXPECT_EQ(describe(Error{ErrorCode::denied, "mount", "refused", "name a folder"}),
+            "mount: refused (name a folder)");
   EXPECT_EQ(describe(Error{ErrorCode::denied, "mount", "refused", ""}), "mount: refused");
 }
 
@@ -43,7 +43,8 @@ TEST(ClockTest, WritesAndReadsRfc3339) {
 
 TEST(IdsTest, NamesFollowTheRule) {
   for (const char* good : {"a", "0", "demo", "a-b_c", "0a"}) EXPECT_TRUE(AgentName::parse(good)) << good;
-  for (const char* bad : {"", "-a", "_a", "A", "a b", "a/b", "../x", "ä", "a\n"}) EXPECT_FALSE(AgentName::parse(bad)) << bad;
+  for (const char* bad : {"", "-a", "_a", "A", "a b", "a/b", "../x", "ä", "a\n"})
+    EXPECT_FALSE(AgentName::parse(bad)) << bad;
   EXPECT_TRUE(AgentName::parse(std::string(63, 'a')));
   EXPECT_FALSE(AgentName::parse(std::string(64, 'a')));
   EXPECT_EQ(container_name(*AgentName::parse("demo"), RunId{3}), "agentmesh-demo-3");
@@ -55,7 +56,8 @@ TEST(JsonTest, RefusesWhatIsTooDeepTooLargeOrNotJson) {
   EXPECT_TRUE(parse_json(R"({"a":[1,2]})", "test"));
   EXPECT_EQ(parse_json(std::string(200'000, '['), "test").error().code, ErrorCode::exhausted);
   EXPECT_TRUE(parse_json(std::string(64, '[') + std::string(64, ']'), "test"));
-  EXPECT_EQ(parse_json(std::string(65, '[') + std::string(65, ']'), "test").error().code, ErrorCode::exhausted);
+  EXPECT_EQ(parse_json(std::string(65, '[') + std::string(65, ']'), "test").error().code,
+            ErrorCode::exhausted);
   EXPECT_EQ(parse_json(std::string(2 * 1024 * 1024, ' '), "test").error().code, ErrorCode::exhausted);
   for (const char* bad : {"", "{", "{\"a\":}", "[1,]", "\"\xff\"", "nul"}) {
     EXPECT_EQ(parse_json(bad, "test").error().code, ErrorCode::invalid) << bad;
@@ -116,7 +118,8 @@ TEST(SecretTest, RedactsWhatLooksLikeASecret) {
   EXPECT_EQ(redact("key=sk-abcdefghijklmnop rest"), "key=[redacted] rest");
   EXPECT_EQ(redact("Authorization: Bearer abcdefghijklmnop"), "Authorization: Bearer [redacted]");
   EXPECT_EQ(redact("amk_0123456789abcdef"), "[redacted]");
-  EXPECT_EQ(redact("import sk-learn; task-force-of-twelve-people"), "import sk-learn; task-force-of-twelve-people");
+  EXPECT_EQ(redact("import sk-learn; task-force-of-twelve-people"),
+            "import sk-learn; task-force-of-twelve-people");
 }
 
 TEST(SecretTest, IsNamedNeverWritten) {

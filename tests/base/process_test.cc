@@ -1,12 +1,12 @@
 #include "base/process.h"
 
+#include "base/files.h"
+
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-
-#include "base/files.h"
+#include <gtest/gtest.h>
 
 namespace agentmesh {
 namespace {
@@ -49,7 +49,8 @@ TEST(ProcessTest, TheEnvironmentIsExactlyWhatWasGiven) {
 }
 
 TEST(FilesTest, WritesAtomicallyAndReadsWithALimit) {
-  const auto folder = std::filesystem::temp_directory_path() / ("agentmesh-files-" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("agentmesh-files-" + std::to_string(::getpid()));
   ASSERT_TRUE(make_dir(folder, 0700));
   const auto path = folder / "text";
   ASSERT_TRUE(write_file(path, "one", 0600));
