@@ -1,0 +1,1 @@
+agentmesh \d+\.\d+\.\d+.*
