@@ -35,11 +35,11 @@ engine_socket() {
   esac
 }
 
-# engine METHOD PATH [curl options...]: one call; its body on stdout; fails on an HTTP error.
+# engine METHOD PATH [curl options...]: one call; its body on stdout, also of an HTTP error, which fails.
 engine() {
   local method=$1 path=$2
   shift 2
-  curl --silent --show-error --fail --unix-socket "$(engine_socket)" --request "$method" "$@" "http://engine$path"
+  curl --silent --show-error --fail-with-body --unix-socket "$(engine_socket)" --request "$method" "$@" "http://engine$path"
 }
 
 engine_answers() { [ "$(engine GET /_ping --max-time 5 2>/dev/null)" = OK ]; }
