@@ -94,8 +94,8 @@ using Handler = std::function<Task<Reply>(ServerRequest)>;
 using StreamHandler = std::function<Task<>(ServerRequest, std::shared_ptr<ReplyStream>)>;
 // Runs once the upgrade is done; the session is closed (1000, or 1011 on an Error) when it returns.
 using WebSocketHandler = std::function<Task<>(ServerRequest, std::shared_ptr<WebSocket>)>;
-// Decides before the upgrade.
-using Admission = std::function<Result<void>(const ServerRequest&)>;
+// Decides before the upgrade: a Reply refuses.
+using Admission = std::function<std::optional<Reply>(const ServerRequest&)>;
 
 // Patterns are literal segments and {name}, which matches one segment that is not empty:
 // "/v1/inbox/{id}/ack". A literal segment is preferred to {name}. A GET route answers HEAD too.

@@ -32,12 +32,15 @@ class WebSocket {
   // Waits until everything queued was handed to the system. Errors: unavailable.
   virtual Task<> flush() = 0;
   // The next text message. One reader at a time. Errors: unavailable (closed or gone, with what ended it),
+  // conflict (there is a reader already),
   // invalid (a binary message or text that is not UTF-8), exhausted (a message over the limit). After an
   // error the session is closed.
   virtual Task<std::string> receive() = 0;
   // Says goodbye (code as of RFC 6455, reason at most 120 bytes) and ends; does not wait for the answer more
   // than a second. Calling it again does nothing.
   virtual void close(std::uint16_t code, std::string_view reason) = 0;
+  // Waits until the session has ended, for whatever reason.
+  virtual boost::asio::awaitable<void> ended() = 0;
   // Drops the connection now.
   virtual void drop() = 0;
   virtual bool is_open() const = 0;
