@@ -9,8 +9,8 @@
 
 namespace agentmesh::sandbox {
 
-constexpr std::string_view kOldestApi = "1.41";
-constexpr std::string_view kNewestApi = "1.43";
+constexpr int kOldestApiMinor = 41;  // 1.41: Docker 20.10
+constexpr int kNewestApiMinor = 44;  // 1.44: the oldest that Docker 29 still serves
 
 struct EngineOptions {
   std::string socket;

@@ -170,7 +170,7 @@ class Engine {
 
   // The engine answers. Takes well under a millisecond.
   virtual Task<> ping() = 0;
-  // What it is and which API both sides speak (ours is 1.41 to 1.43). invalid: it is too old.
+  // What it is and which API both sides speak (ours is 1.41 to 1.44). invalid: it is too old or too new.
   virtual Task<EngineVersion> version() = 0;
   virtual Task<EngineInfo> info() = 0;
 
@@ -183,7 +183,7 @@ class Engine {
   virtual Task<> stop(std::string id, Millis grace) = 0;
   // The signal was sent. conflict: it does not run. not_found.
   virtual Task<> kill(std::string id, int signal) = 0;
-  // Gone, running or not, with its anonymous volumes; gone already is success.
+  // Gone, running or not, with its anonymous volumes; gone already is success. conflict: it is being removed.
   virtual Task<> remove(std::string id) = 0;
   // All states, those with every given label (an empty value asks for the label with any value).
   virtual Task<std::vector<ContainerSummary>> list(Labels labels) = 0;
