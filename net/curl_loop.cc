@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include <curl/curl.h>
+
 namespace agentmesh::net {
 
 namespace asio = boost::asio;
@@ -35,7 +37,7 @@ struct CurlLoop::Watch {
   bool gone = false;
 };
 
-CurlLoop::CurlLoop(asio::any_io_executor executor, std::function<void(CURL*, CURLcode)> finished)
+CurlLoop::CurlLoop(asio::any_io_executor executor, std::function<void(CURL*, int code)> finished)
     : executor_(std::move(executor)), timer_(executor_), finished_(std::move(finished)) {
   static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (global != CURLE_OK) return;
@@ -62,7 +64,7 @@ void CurlLoop::remove(CURL* easy) {
   curl_multi_remove_handle(multi_, easy);
 }
 
-int CurlLoop::on_socket(CURL*, curl_socket_t socket, int what, void* self, void*) {
+int CurlLoop::on_socket(CURL*, int socket, int what, void* self, void*) {
   auto* loop = static_cast<CurlLoop*>(self);
   if (what != CURL_POLL_REMOVE) return loop->watch(socket, what) ? 0 : -1;
   loop->unwatch(socket);
@@ -81,7 +83,7 @@ int CurlLoop::on_timer(CURLM*, long timeout_ms, void* self) {
   return 0;
 }
 
-bool CurlLoop::watch(curl_socket_t socket, int what) {
+bool CurlLoop::watch(int socket, int what) {
   auto& watch = watches_[socket];
   if (!watch) {
     watch = std::make_shared<Watch>(executor_);
@@ -94,7 +96,7 @@ bool CurlLoop::watch(curl_socket_t socket, int what) {
   return true;
 }
 
-void CurlLoop::unwatch(curl_socket_t socket) {
+void CurlLoop::unwatch(int socket) {
   const auto found = watches_.find(socket);
   if (found == watches_.end()) return;
   found->second->gone = true;
@@ -120,7 +122,7 @@ void CurlLoop::arm(const std::shared_ptr<Watch>& watch) {
   wait(watch->writing, asio::posix::stream_descriptor::wait_write, CURL_POLL_OUT, CURL_CSELECT_OUT);
 }
 
-void CurlLoop::act(curl_socket_t socket, int events) {
+void CurlLoop::act(int socket, int events) {
   {
     const Depth depth(depth_);
     int running = 0;
@@ -130,7 +132,7 @@ void CurlLoop::act(curl_socket_t socket, int events) {
 }
 
 void CurlLoop::collect() {
-  std::vector<std::pair<CURL*, CURLcode>> ended;
+  std::vector<std::pair<CURL*, int>> ended;
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
     if (message->msg == CURLMSG_DONE) ended.emplace_back(message->easy_handle, message->data.result);

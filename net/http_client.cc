@@ -24,8 +24,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
  public:
   explicit Impl(asio::any_io_executor executor)
       : executor_(std::move(executor)),
-        loop_(std::make_shared<CurlLoop>(executor_,
-                                         [this](CURL* easy, CURLcode code) { ended(easy, code); })) {}
+        loop_(std::make_shared<CurlLoop>(executor_, [this](CURL* easy, int code) { ended(easy, code); })) {}
 
   static Task<HttpResponse> send(std::shared_ptr<Impl> self, HttpRequest request);
   void close();
@@ -49,7 +48,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
   void attach(const std::shared_ptr<Transfer>& transfer);
   void detach(const std::shared_ptr<Transfer>& transfer);
   void drop(CURL* easy);
-  void ended(CURL* easy, CURLcode code);
+  void ended(CURL* easy, int code);
 
   asio::any_io_executor executor_;
   std::unordered_map<CURL*, std::shared_ptr<Transfer>> transfers_;
@@ -78,7 +77,7 @@ void HttpClient::Impl::drop(CURL* easy) {
   transfers_.erase(found);
 }
 
-void HttpClient::Impl::ended(CURL* easy, CURLcode code) {
+void HttpClient::Impl::ended(CURL* easy, int code) {
   const auto found = transfers_.find(easy);
   if (found == transfers_.end()) return;
   const auto transfer = found->second;

@@ -1,9 +1,9 @@
 #pragma once
-// The one outbound HTTP client: libcurl's multi interface driven by the io_context; no thread but the one libcurl
-// starts for a moment to look a host name up. The process ignores SIGPIPE.
-// Owned by main (one per process), shared by everyone who speaks HTTP to somebody else. Connections are kept
-// and used again. It never follows a redirect, never retries an answer it has seen a byte of, never
-// decompresses, and ignores the proxy environment for Unix sockets.
+// The one outbound HTTP client: libcurl's multi interface driven by the io_context; no thread but the one
+// libcurl starts for a moment to look a host name up. The process ignores SIGPIPE. Owned by main (one per
+// process), shared by everyone who speaks HTTP to somebody else. Connections are kept and used again. It
+// never follows a redirect, never retries an answer it has seen a byte of, never decompresses, and ignores
+// the proxy environment for Unix sockets.
 //
 // curl_global_init runs once, with the first client. libcurl 7.88 sets OpenSSL up there whatever flags it
 // is given, so CURL_GLOBAL_DEFAULT is used; it costs about a millisecond and no thread.

@@ -8,10 +8,13 @@
 #include <cstring>
 #include <sys/un.h>
 
+#include <curl/curl.h>
 #include <fmt/format.h>
 
 namespace agentmesh::net {
 namespace {
+
+static_assert(CURL_ERROR_SIZE == 256);
 
 constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 
@@ -218,7 +221,7 @@ bool Transfer::refuse(ErrorCode code, std::string what) {
   return false;
 }
 
-void Transfer::finish(CURLcode code) {
+void Transfer::finish(int code) {
   code_ = code;
   done_ = true;
   wake_.cancel();
@@ -270,8 +273,8 @@ Error Transfer::cannot_connect(const std::string& why) const {
   return http_error(ErrorCode::unavailable, fmt::format("cannot connect to {}: {}", peer(), reason));
 }
 
-Error Transfer::error_of(CURLcode code) const {
-  const std::string why = problem_[0] != '\0' ? problem_ : curl_easy_strerror(code);
+Error Transfer::error_of(int code) const {
+  const std::string why = problem_[0] != '\0' ? problem_ : curl_easy_strerror(static_cast<CURLcode>(code));
   switch (code) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:

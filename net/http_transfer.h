@@ -10,7 +10,8 @@
 #include <string>
 
 #include <boost/asio/steady_timer.hpp>
-#include <curl/curl.h>
+typedef void CURL;  // as curl/curl.h has it
+struct curl_slist;
 
 namespace agentmesh::net {
 
@@ -29,7 +30,7 @@ class Transfer {
   boost::asio::steady_timer& wake() { return wake_; }
 
   bool done() const { return done_; }
-  void finish(CURLcode code);            // curl is done with it
+  void finish(int code);                 // curl is done with it
   void finish(Error error);              // we are
   void abandon() { abandoned_ = true; }  // nobody waits: no handler may be called again
   bool abandoned() const { return abandoned_; }
@@ -52,7 +53,7 @@ class Transfer {
   bool refuse(ErrorCode code, std::string what);
   bool read_only() const { return request_.method == "GET" || request_.method == "HEAD"; }
   std::string peer() const;
-  Error error_of(CURLcode code) const;
+  Error error_of(int code) const;
   Error cannot_connect(const std::string& why) const;
 
   HttpRequest request_;
@@ -64,11 +65,11 @@ class Transfer {
   Steady::time_point started_;
   Steady::time_point active_;
   std::optional<Error> error_;
-  CURLcode code_ = CURLE_OK;
+  int code_ = 0;  // a CURLcode
   bool head_complete_ = false;
   bool done_ = false;
   bool abandoned_ = false;
-  char problem_[CURL_ERROR_SIZE] = {};
+  char problem_[256] = {};
 };
 
 }  // namespace agentmesh::net

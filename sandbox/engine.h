@@ -177,7 +177,9 @@ class Engine {
   // The new container's id; it does not run yet. not_found: no such image (hint: build it). conflict: the
   // name is taken. Expects a spec that passed validate().
   virtual Task<std::string> create(std::string name, RunSpec spec) = 0;
-  // Running, or already running. not_found. invalid or internal: the program or a mount cannot be used.
+  // Running, or already running. not_found. invalid or internal: a mount or a limit cannot be used. A program
+  // that is not there starts all the same, since the init does: it ends at once with exit code 127 and a line
+  // in the log.
   virtual Task<> start(std::string id) = 0;
   // Ended, or was not running: TERM, and KILL after the grace (whole seconds, rounded up). not_found.
   virtual Task<> stop(std::string id, Millis grace) = 0;

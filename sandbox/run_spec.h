@@ -19,8 +19,8 @@ constexpr std::uint64_t kDefaultTmpBytes =
     1024ULL * 1024 * 1024;  // tmpfs /tmp; counts against the memory limit
 constexpr std::uint64_t kDefaultRunBytes = 16ULL * 1024 * 1024;  // tmpfs /run
 constexpr std::uint64_t kDefaultLogBytes = 10ULL * 1024 * 1024;  // the engine's own log of the terminal
-constexpr std::uint64_t kDefaultOpenFiles = 65'536;
-constexpr double kMinCpus = 0.01;  // the engine's own least
+constexpr std::uint64_t kDefaultOpenFiles = 16'384;  // an engine cannot give more than its own limit
+constexpr double kMinCpus = 0.01;                    // the engine's own least
 
 constexpr std::string_view kWorkspaceTarget = "/workspace";
 constexpr std::string_view kChannelTarget = "/run/agentmesh";
