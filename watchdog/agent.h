@@ -11,43 +11,39 @@
 // it twice is a conflict to adopt. One law stands above all: run N+1 is not created before run N is proved
 // gone, by the answer to its removal or by a complete snapshot without it.
 //
-//                 wanted running                               wanted stopped
-//   absent        never (a start puts it in the queue)         Stopped. Nothing exists, nothing is done. A
-//   container
-//                                                              that a snapshot shows all the same is removed.
-//   queued        Waits for one of the host's start slots      never (stop: absent at once; nothing exists)
-//                 (event Admitted). Nothing exists.
-//   creating      Create{N} is in flight. Only its answer or   Stop was asked meanwhile. The answer is
-//   awaited all
-//                 the deadline ends this: a snapshot without   the same, because a container removed before
-//                 it is N proves nothing yet.                        made comes back; then it is removed.
-//   starting      Start{N} is in flight, likewise.             Likewise; then it is stopped.
-//   launching     N runs, its runner has not shown a state.    never (stop: stopping at once)
-//                 After ready_timeout: up, condition unknown.
-//   up            N runs; `condition` says what it is doing.   never (stop: stopping at once)
-//   stopping      N must end because the agent was stuck or a  N must end. After the timeout it is killed,
-//   again and
-//                 restart was asked; `after` says what then.   again, until its end is seen.
-//   ended         N's end was seen; its crash report is being  The same, when the stop came during the
-//   report.
-//                 written, while terminal and container still
-//                 exist.
-//   removing      Remove{N} is in flight; then `after`.        Likewise; then absent.
-//   checking      An answer was an error or did not come, or   Likewise; what is found is stopped and
-//   removed; when
-//                 the daemon was restarted meanwhile: nothing  nothing is found: absent.
-//                 is known. A Look was asked; the snapshot
-//                 decides: adopt what runs, start what was
-//                 created in good faith, remove the rest,
-//                 `after` when nothing is left.
-//   backoff       Nothing exists; N+1 when next_restart_at     never (stop: absent at once)
-//                 comes.
-//   held          Nothing exists; it would be pointless now:   never (stop: absent at once)
-//                 usage limit until next_restart_at, or a
-//                 login that a person must do.
-//   failed        Quarantine: restart limit or broken. Nothing never (stop: absent at once)
-//                 exists. Only a person or a changed spec
-//                 (StartAsked, RestartAsked) leaves it.
+//              wanted running                                wanted stopped
+//   absent     never (a start queues it)                     Stopped. Nothing exists. A container that a
+//                                                            snapshot shows all the same is removed.
+//   queued     Nothing exists. It waits for one of the       never (stop: absent at once)
+//              host's start slots (event Admitted).
+//   creating   Create{N} is in flight. Only its answer or    Stop was asked meanwhile. The answer is
+//              the deadline ends this: a snapshot without    awaited all the same, because a container
+//              N proves nothing yet.                         removed before it is made comes back. Then
+//                                                            it is removed.
+//   starting   Start{N} is in flight, likewise.              Likewise. Then it is stopped.
+//   launching  N runs; its runner has not shown a state.     never (stop: stopping at once)
+//              After ready_timeout: up, condition unknown.
+//   up         N runs; condition says what it is doing.      never (stop: stopping at once)
+//   stopping   N must end, because it was stuck or a         N must end. After the timeout it is killed,
+//              restart was asked; `after` says what then.    again and again, until its end is seen.
+//   ended      N's end was seen. Its crash report is being   The same; the stop came during the report.
+//              written, while terminal and container
+//              exist.
+//   removing   Remove{N} is in flight; then `after`.         Likewise; then absent.
+//   checking   An answer was an error or did not come, the   Likewise; what is found is stopped and
+//              daemon was away, or a leftover was found:     removed. Nothing found: absent.
+//              nothing is known. A Look was asked and
+//              decides: adopt what runs, start what was
+//              created in good faith, remove the rest,
+//              `after` when nothing is left.
+//   backoff    Nothing exists. Queued again when             never (stop: absent at once)
+//              next_restart_at comes.
+//   held       Nothing exists, and starting is pointless:    never (stop: absent at once)
+//              usage limit until next_restart_at, or a
+//              login that a person must do.
+//   failed     Quarantine: restart limit or broken.          never (stop: absent at once)
+//              Nothing exists. Only a person or a changed
+//              spec (StartAsked, RestartAsked) leaves it.
 //
 // WHO PROVES WHAT
 //
@@ -202,6 +198,8 @@ struct AgentRecord {
   LastExit exit;
   ExitReason ending = ExitReason::none;  // stopping: why we end the run
   Millis stop_timeout{};                 // stopping: of the Stop in flight
+  bool excused = false;                  // the last end was not counted, or was taken back
+  bool finished = false;    // wanted became stopped because it was done, not because a person said so
   bool restarting = false;  // a run of this wanted period ended before: "restarting", not "starting"
 
   std::vector<WallTime> restarts;  // counted ones within the window, oldest first
@@ -218,6 +216,7 @@ struct AgentRecord {
 
 struct Live {
   Condition condition = Condition::unknown;
+  std::string detail;  // the condition's reason for people; may be empty
   WallTime condition_since{};
   WallTime status_since{};
   std::optional<WallTime> wake_at;
@@ -225,7 +224,8 @@ struct Live {
   bool blind = false;  // daemon or engine was away; the next complete snapshot ends it
   bool engine_lost = false;
   bool pane_open = false;
-  std::optional<WallTime> pane_retry_at;
+  bool pane_asked = false;          // an OpenPane is in flight
+  std::optional<WallTime> look_at;  // blind, or without a pane: when to Look again
 
   bool turn_open = false;  // it was busy and its turn has not ended
   WallTime last_activity{};
@@ -251,11 +251,13 @@ Agent make_agent(AgentName name, WallTime now);
 Agent load_agent(AgentRecord record);
 
 Status status_of(const Agent& agent);
+// Why, for people: the condition's detail while it runs, else the record's reason. May be empty.
+const std::string& status_reason(const Agent& agent);
 // When step() wants a Tick at the latest. None: nothing to wait for.
 std::optional<WallTime> next_wake(const Agent& agent);
 // An open assignment or a turn that has not ended.
 bool has_work(const Agent& agent);
-// A container of `run` exists or may exist.
+// A container of `run` exists or may exist (false: proved that none does).
 bool may_exist(const Agent& agent);
 
 std::string_view to_string(Wanted value);

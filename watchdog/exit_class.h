@@ -29,7 +29,8 @@ struct EndOfRun {
   bool limited = false;                  // the run's usage limit is not over
   bool login_shown = false;
   bool work = false;
-  bool early = false;  // within broken_within of its start
+  bool witnessed = true;  // false: daemon or engine was away, so a code of 0 may be its shutdown
+  bool early = false;     // within broken_within of its start
   CleanExit on_clean_exit = CleanExit::when_work;
 };
 

@@ -2,7 +2,6 @@
 #include "watchdog/action.h"
 #include "watchdog/agent.h"
 #include "watchdog/event.h"
-#include "watchdog/exit_class.h"
 
 #include <array>
 #include <span>
@@ -191,15 +190,6 @@ constexpr auto kEventName = std::to_array<Row<EventName>>({
     {EventName::reaped, "reaped"},
 });
 
-constexpr auto kExitClass = std::to_array<Row<ExitClass>>({
-    {ExitClass::asked, "asked"},
-    {ExitClass::done, "done"},
-    {ExitClass::transient, "transient"},
-    {ExitClass::limited, "limited"},
-    {ExitClass::login, "login"},
-    {ExitClass::broken, "broken"},
-});
-
 constexpr std::array<std::string_view, std::variant_size_v<Action>> kActions{
     "persist",   "create",     "start",
     "stop",      "kill",       "remove",
@@ -226,7 +216,6 @@ std::string_view to_string(NudgeKind value) { return name_of(kNudgeKind, value);
 std::string_view to_string(Verdict value) { return name_of(kVerdict, value); }
 std::string_view to_string(NotifyKind value) { return name_of(kNotifyKind, value); }
 std::string_view to_string(EventName value) { return name_of(kEventName, value); }
-std::string_view to_string(ExitClass value) { return name_of(kExitClass, value); }
 std::string_view action_name(const Action& action) { return kActions.at(action.index()); }
 
 template <>

@@ -1,0 +1,341 @@
+// The moves between phases.
+#include "watchdog/change.h"
+#include "watchdog/exit_class.h"
+#include "watchdog/restart.h"
+
+#include <algorithm>
+
+namespace agentmesh::watchdog {
+namespace {
+
+void forget_signals(Change& c) {
+  Live& live = c.agent.live;
+  live = Live{.condition_since = c.now,
+              .status_since = live.status_since,
+              .blind = live.blind,
+              .engine_lost = live.engine_lost,
+              .look_at = live.blind ? live.look_at : std::nullopt,
+              .last_activity = c.now};
+}
+
+void quarantine(Change& c, std::string text) {
+  c.agent.after = After::fail;
+  c.agent.reason = std::move(text);
+  c.agent.next_restart_at.reset();
+  c.act(Alert{c.agent.reason});
+}
+
+std::string limit_text(const Policy& policy) {
+  const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(policy.restart_window).count();
+  return "restart limit reached (" + std::to_string(policy.max_restarts) + " in " + std::to_string(minutes) +
+         " min)";
+}
+
+void back_off(Change& c) {
+  c.agent.after = After::backoff;
+  c.agent.next_restart_at = c.now + restart_delay(c.agent, c.policy);
+}
+
+// Spends one restart of the budget, or fails when none is left.
+void count_restart(Change& c) {
+  prune_restarts(c.agent, c.policy, c.now);
+  if (!budget_left(c.agent, c.policy)) return quarantine(c, limit_text(c.policy) + ": " + c.agent.exit.text);
+  c.agent.restarts.push_back(c.now);
+  ++c.agent.failures;
+  back_off(c);
+}
+
+void hold(Change& c, Hold kind) {
+  c.agent.after = After::hold;
+  c.agent.hold = kind;
+  c.agent.next_restart_at.reset();
+  if (kind == Hold::usage_limit) {
+    c.agent.next_restart_at = *c.agent.limited_until + spread(c.agent, c.policy.limit_jitter);
+  } else {
+    c.act(Notify{NotifyKind::login, c.agent.exit.text});
+  }
+}
+
+ExitVerdict verdict_of(const Change& c, const End& end) {
+  const Agent& agent = c.agent;
+  return classify({
+      .code = end.code,
+      .oom_killed = end.oom_killed,
+      .oom_child = agent.live.oom_child,
+      .ending = agent.wanted == Wanted::stopped ? ExitReason::stopped_by_user : agent.ending,
+      .limited = agent.limited_until && *agent.limited_until > c.now,
+      .login_shown = agent.live.condition == Condition::auth_required,
+      .work = has_work(agent),
+      .witnessed = end.witness == Witness::seen,
+      .early = !agent.started_at || c.now < *agent.started_at + c.policy.broken_within,
+      .on_clean_exit = c.policy.on_clean_exit,
+  });
+}
+
+void decide_asked(Change& c) {
+  const ExitReason ending = c.agent.exit.reason;
+  if (ending == ExitReason::stuck_after_nudge || ending == ExitReason::looping_after_nudge) {
+    count_restart(c);
+  } else {
+    c.agent.after = After::start;
+  }
+}
+
+void decide(Change& c, ExitClass kind, Witness witness) {
+  switch (kind) {
+    case ExitClass::asked:
+      return decide_asked(c);
+    case ExitClass::done:
+      c.agent.wanted = Wanted::stopped;
+      c.agent.finished = true;
+      return;
+    case ExitClass::transient:
+      if (witness == Witness::seen) return count_restart(c);
+      c.agent.excused = true;
+      return back_off(c);
+    case ExitClass::limited:
+      return hold(c, Hold::usage_limit);
+    case ExitClass::login:
+      return hold(c, Hold::login);
+    case ExitClass::broken:
+      return quarantine(c, c.agent.exit.text);
+  }
+}
+
+bool deserves_report(const Agent& agent) {
+  return agent.wanted == Wanted::running && agent.exit.reason != ExitReason::restarted_by_user;
+}
+
+void report(Change& c) {
+  const Agent& agent = c.agent;
+  const bool counted = !agent.restarts.empty() && agent.restarts.back() == c.now;
+  enter(c, Phase::ended, c.policy.report_timeout);
+  c.act(WriteCrashReport{.run = agent.run,
+                         .exit = agent.exit,
+                         .restart_number = counted ? static_cast<int>(agent.restarts.size()) : 0,
+                         .restart_limit = c.policy.max_restarts,
+                         .next_restart_at = agent.next_restart_at});
+}
+
+// The common end of end_run and end_attempt: exit and `after` are decided.
+void wind_up(Change& c) {
+  c.agent.run_started = false;
+  c.agent.restarting = c.agent.wanted == Wanted::running;
+  c.agent.trouble = Effect::none;
+  c.agent.trouble_kind = Failure::none;
+  forget_signals(c);
+  c.act(Emit{EventName::ended, c.agent.exit.text});
+  if (deserves_report(c.agent)) return report(c);
+  begin_remove(c);
+}
+
+void rest(Change& c) {
+  Agent& agent = c.agent;
+  agent.reason = agent.finished ? agent.exit.text : std::string(describe(ExitReason::stopped_by_user));
+  agent.hold = Hold::none;
+  agent.after = After::start;
+  agent.ending = ExitReason::none;
+  agent.next_restart_at.reset();
+  agent.restarting = false;
+  enter(c, Phase::absent, Millis{});
+  agent.deadline.reset();
+  c.act(ClosePane{});
+}
+
+void enter_until(Change& c, Phase phase, WallTime until) {
+  enter(c, phase, std::max(Millis{}, until - c.now));
+}
+
+bool excusable(const AgentRecord& agent, WallTime since) {
+  if (agent.excused || !agent.exit.at || *agent.exit.at < since) return false;
+  switch (agent.exit.reason) {
+    case ExitReason::crashed:
+    case ExitReason::killed:
+    case ExitReason::exited:
+    case ExitReason::container_gone:
+      return agent.wanted == Wanted::running;
+    case ExitReason::done:
+      return agent.finished;
+    default:
+      return false;
+  }
+}
+
+void uncount(Change& c) {
+  Agent& agent = c.agent;
+  if (agent.restarts.empty() || agent.restarts.back() != agent.exit.at) return;
+  agent.restarts.pop_back();
+  agent.failures = std::max(0, agent.failures - 1);
+}
+
+}  // namespace
+
+bool at_rest(Phase phase) {
+  return phase == Phase::absent || phase == Phase::queued || phase == Phase::backoff ||
+         phase == Phase::held || phase == Phase::failed;
+}
+
+bool is_live(Phase phase) { return phase == Phase::launching || phase == Phase::up; }
+
+void enter(Change& c, Phase phase, Millis wait) {
+  c.agent.phase = phase;
+  c.agent.phase_since = c.now;
+  c.agent.deadline = c.now + wait;
+  ++c.agent.epoch;
+}
+
+void queue(Change& c) {
+  c.agent.after = After::start;
+  c.agent.hold = Hold::none;
+  c.agent.ending = ExitReason::none;
+  c.agent.next_restart_at.reset();
+  enter(c, Phase::queued, c.policy.queue_recheck);
+}
+
+void begin_create(Change& c) {
+  Agent& agent = c.agent;
+  if (!agent.run_begun) agent.run = agent.run.next();
+  agent.run_begun = true;
+  agent.container_id.clear();
+  agent.limited_until.reset();
+  agent.ending = ExitReason::none;
+  if (agent.restarting) agent.last_restart_at = c.now;
+  forget_signals(c);
+  enter(c, Phase::creating, c.policy.create_timeout);
+  c.act(Create{agent.run, agent.spec_hash, agent.resume ? Conversation::resume : Conversation::fresh});
+}
+
+void begin_start(Change& c) {
+  enter(c, Phase::starting, c.policy.start_timeout);
+  c.act(Start{c.agent.run});
+}
+
+void launch(Change& c) {
+  c.agent.run_started = true;
+  c.agent.started_at = c.now;
+  c.agent.trouble = Effect::none;
+  c.agent.trouble_kind = Failure::none;
+  c.agent.reason.clear();
+  forget_signals(c);
+  enter(c, Phase::launching, c.policy.ready_timeout);
+  open_pane(c);
+}
+
+void go_up(Change& c) {
+  c.agent.restarting = false;
+  c.agent.live.stable_since = c.now;
+  c.agent.live.last_activity = c.now;
+  enter(c, Phase::up, c.policy.recheck);
+  c.act(Emit{EventName::ready, ""});
+}
+
+void adopt(Change& c) {
+  launch(c);
+  c.act(Emit{EventName::adopted, "running container found"});
+}
+
+void begin_stop(Change& c, ExitReason ending, Millis timeout) {
+  c.agent.ending = ending;
+  c.agent.stop_timeout = std::clamp(timeout, Millis{}, c.policy.stop_timeout_max);
+  c.agent.run_started = true;
+  c.agent.reason = describe(ending);
+  enter(c, Phase::stopping, c.agent.stop_timeout + c.policy.stop_grace);
+  c.act(Stop{c.agent.run, c.agent.stop_timeout});
+}
+
+void begin_kill(Change& c) {
+  enter(c, Phase::stopping, c.policy.stop_grace);
+  c.act(Kill{c.agent.run});
+}
+
+void end_run(Change& c, const End& end) {
+  const ExitVerdict verdict = verdict_of(c, end);
+  Agent& agent = c.agent;
+  agent.exit = {.code = end.code,
+                .signal = verdict.signal,
+                .oom_main = verdict.oom_main,
+                .oom_child = !verdict.oom_main && (end.oom_killed || agent.live.oom_child),
+                .reason = verdict.reason,
+                .text = verdict.text,
+                .at = c.now};
+  agent.reason = verdict.text;
+  agent.excused = false;
+  decide(c, verdict.kind, end.witness);
+  wind_up(c);
+}
+
+void end_attempt(Change& c) {
+  Agent& agent = c.agent;
+  const bool permanent = agent.trouble_kind == Failure::permanent;
+  const auto reason = agent.trouble == Effect::create ? ExitReason::create_failed : ExitReason::start_failed;
+  agent.exit = {.reason = permanent ? ExitReason::broken_spec : reason, .at = c.now};
+  agent.exit.text = std::string(describe(agent.exit.reason)) + ": " + agent.reason;
+  agent.reason = agent.exit.text;
+  if (permanent) {
+    quarantine(c, agent.exit.text);
+  } else {
+    count_restart(c);
+  }
+  wind_up(c);
+}
+
+void begin_remove(Change& c) {
+  c.agent.run_started = false;
+  enter(c, Phase::removing, c.policy.remove_timeout);
+  c.act(Remove{c.agent.run});
+}
+
+void check(Change& c, Effect effect, Failure failure, std::string message) {
+  c.agent.trouble = effect;
+  c.agent.trouble_kind = failure;
+  if (effect == Effect::create || effect == Effect::start) c.agent.reason = std::move(message);
+  enter(c, Phase::checking, c.policy.look_again);
+  c.act(Look{});
+}
+
+void gone(Change& c) {
+  c.agent.run_begun = false;
+  c.agent.run_started = false;
+  c.agent.container_id.clear();
+  settle(c);
+}
+
+void settle(Change& c) {
+  c.agent.trouble = Effect::none;
+  c.agent.trouble_kind = Failure::none;
+  if (c.agent.wanted == Wanted::stopped) return rest(c);
+  switch (c.agent.after) {
+    case After::start:
+      return queue(c);
+    case After::backoff:
+      return enter_until(c, Phase::backoff, c.agent.next_restart_at.value_or(c.now));
+    case After::fail:
+      return enter(c, Phase::failed, c.policy.recheck);
+    case After::hold:
+      break;
+  }
+  enter_until(c, Phase::held, c.agent.next_restart_at.value_or(c.now + c.policy.recheck));
+}
+
+void open_pane(Change& c) {
+  c.agent.live.pane_asked = true;
+  c.act(OpenPane{c.agent.run});
+}
+
+void excuse(Change& c, WallTime since) {
+  Agent& agent = c.agent;
+  if (!excusable(agent, since)) return;
+  if (agent.finished && c.policy.on_clean_exit == CleanExit::never_restart) return;
+  uncount(c);
+  agent.excused = true;
+  c.act(Emit{EventName::excused, agent.exit.text});
+  const bool pending = at_rest(agent.phase) || agent.phase == Phase::ended || agent.phase == Phase::removing;
+  if (!pending) return;
+  agent.finished = false;
+  agent.wanted = Wanted::running;
+  agent.restarting = true;
+  if (agent.after != After::backoff) back_off(c);
+  if (at_rest(agent.phase)) settle(c);
+}
+
+}  // namespace agentmesh::watchdog

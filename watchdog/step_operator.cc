@@ -1,0 +1,147 @@
+// What people, the daemon and the host ask.
+#include "watchdog/change.h"
+
+#include <algorithm>
+
+namespace agentmesh::watchdog {
+namespace {
+
+// A start that a person asked for: with a clean slate.
+void renew(Change& c, const std::string& spec_hash, Conversation conversation) {
+  Agent& agent = c.agent;
+  agent.wanted = Wanted::running;
+  agent.finished = false;
+  agent.spec_hash = spec_hash;
+  if (conversation == Conversation::fresh) agent.resume = false;
+  agent.restarts.clear();
+  agent.failures = 0;
+  agent.after = After::start;
+}
+
+void start_from_rest(Change& c) {
+  c.agent.run_begun = false;  // what may still come into being has the old spec: never adopt it
+  c.agent.restarting = false;
+  c.agent.reason.clear();
+  queue(c);
+}
+
+// What is in flight or ending goes on to its end; the new run follows.
+void start_after_end(Change& c) {
+  c.agent.ending = ExitReason::restarted_by_user;
+  c.agent.restarting = true;
+}
+
+Millis until_killed(const Change& c, Millis timeout) {
+  return std::clamp(timeout, Millis{}, c.policy.stop_timeout_max) + c.policy.stop_grace;
+}
+
+void shorten_deadline(Change& c, Millis wait) {
+  c.agent.deadline = std::min(c.agent.deadline.value_or(c.now + wait), c.now + wait);
+}
+
+void stop_live(Change& c, const StopAsked& event) {
+  begin_stop(c, ExitReason::stopped_by_user, event.timeout);
+  if (event.manner == StopManner::graceful) return;
+  c.actions.pop_back();
+  begin_kill(c);
+}
+
+}  // namespace
+
+void handle(Change& c, const StartAsked& event) {
+  const bool wanted = c.agent.wanted == Wanted::running;
+  switch (c.agent.phase) {
+    case Phase::absent:
+    case Phase::queued:
+    case Phase::backoff:
+    case Phase::held:
+    case Phase::failed:
+      renew(c, event.spec_hash, event.conversation);
+      return start_from_rest(c);
+    case Phase::creating:
+    case Phase::starting:
+    case Phase::checking:
+    case Phase::launching:
+    case Phase::up:
+      if (wanted) return;
+      [[fallthrough]];
+    case Phase::stopping:
+    case Phase::ended:
+    case Phase::removing:
+      renew(c, event.spec_hash, event.conversation);
+      return start_after_end(c);
+  }
+}
+
+void handle(Change& c, const RestartAsked& event) {
+  renew(c, event.spec_hash, event.conversation);
+  if (at_rest(c.agent.phase)) return start_from_rest(c);
+  if (is_live(c.agent.phase)) begin_stop(c, ExitReason::restarted_by_user, event.timeout);
+  start_after_end(c);
+}
+
+void handle(Change& c, const StopAsked& event) {
+  c.agent.wanted = Wanted::stopped;
+  c.agent.finished = false;
+  if (at_rest(c.agent.phase)) return settle(c);
+  if (is_live(c.agent.phase)) return stop_live(c, event);
+  c.agent.ending = ExitReason::stopped_by_user;
+  c.agent.reason.clear();
+  if (c.agent.phase == Phase::ended || c.agent.phase == Phase::removing) return;
+  if (c.agent.phase == Phase::stopping && event.manner == StopManner::force) return begin_kill(c);
+  shorten_deadline(c, until_killed(c, event.timeout));
+}
+
+void handle(Change& c, const DaemonStarted&) {
+  Agent& agent = c.agent;
+  agent.live = Live{.condition_since = c.now,
+                    .status_since = agent.phase_since,
+                    .blind = true,
+                    .look_at = c.now + c.policy.look_again,
+                    .last_activity = c.now,
+                    .stable_since = c.now};
+  switch (agent.phase) {
+    case Phase::creating:
+      return check(c, Effect::create, Failure::unknown, "the daemon was restarted");
+    case Phase::starting:
+      return check(c, Effect::start, Failure::unknown, "the daemon was restarted");
+    case Phase::ended:
+      c.act(WriteCrashReport{.run = agent.run,
+                             .exit = agent.exit,
+                             .restart_limit = c.policy.max_restarts,
+                             .next_restart_at = agent.next_restart_at});
+      break;
+    case Phase::up:
+      if (agent.limited_until && *agent.limited_until > c.now) set_condition(c, Condition::rate_limited, "");
+      break;
+    default:
+      break;
+  }
+  c.act(Look{});
+}
+
+void handle(Change& c, const Admitted&) {
+  const Agent& agent = c.agent;
+  if (agent.phase != Phase::queued || agent.wanted != Wanted::running) return;
+  if (agent.live.blind || agent.live.engine_lost) return;
+  begin_create(c);
+}
+
+void handle(Change& c, const Work& event) { c.agent.work_open = event.state == WorkState::open; }
+
+void handle(Change& c, const EngineLost&) {
+  c.agent.live.blind = true;
+  c.agent.live.engine_lost = true;
+  excuse(c, c.now - c.policy.excuse_window);
+}
+
+void handle(Change& c, const EngineBack&) {
+  c.agent.live.engine_lost = false;
+  c.agent.live.last_activity = c.now;
+  c.agent.live.look_at = c.now + c.policy.look_again;
+  c.act(Look{});
+}
+
+void handle(Change& c, const MassDeath& event) { excuse(c, event.since); }
+
+}  // namespace agentmesh::watchdog

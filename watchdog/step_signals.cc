@@ -1,0 +1,154 @@
+// What the agent's signals tell, and the nudge.
+#include "watchdog/change.h"
+
+#include <algorithm>
+
+namespace agentmesh::watchdog {
+namespace {
+
+// A state that only a runner which came up can show.
+bool shows_ready(SignalKind kind) {
+  switch (kind) {
+    case SignalKind::activity:
+    case SignalKind::unreadable:
+    case SignalKind::repeated:
+      return false;
+    default:
+      return true;
+  }
+}
+
+bool shows_conversation(SignalKind kind) { return shows_ready(kind) && kind != SignalKind::auth_required; }
+
+void on_activity(Change& c, const Signal& event) {
+  const Live& live = c.agent.live;
+  const bool future = event.at > c.now || event.at == WallTime{};
+  progress(c, future ? c.now : event.at);
+  if (live.condition == Condition::stuck && !live.repeated_at) set_condition(c, live.before_stuck, "");
+}
+
+void on_busy(Change& c) {
+  Live& live = c.agent.live;
+  live.idle_since.reset();
+  live.turn_open = true;
+  if (dialog_open(c.agent) || live.condition == Condition::busy) return;
+  if (live.condition == Condition::stuck && live.before_stuck == Condition::busy) return;
+  c.agent.limited_until.reset();
+  set_condition(c, Condition::busy, "");
+  progress(c, c.now);
+}
+
+void on_idle(Change& c, Source source) {
+  Live& live = c.agent.live;
+  const Condition shown = live.condition == Condition::stuck ? live.before_stuck : live.condition;
+  if (dialog_open(c.agent) || shown == Condition::idle) return;
+  if (shown == Condition::rate_limited && c.agent.limited_until.value_or(c.now) > c.now) return;
+  const bool sure = source == Source::native || shown == Condition::unknown || live.idle_since;
+  if (sure) return accept_idle(c);
+  live.idle_since = c.now;
+}
+
+void on_turn_ended(Change& c) {
+  c.agent.live.turn_open = false;
+  progress(c, c.now);
+  if (c.agent.live.condition == Condition::rate_limited && c.agent.limited_until.value_or(c.now) > c.now)
+    return;
+  set_condition(c, Condition::idle, "");
+}
+
+void on_permission(Change& c, const Signal& event) {
+  const Live& live = c.agent.live;
+  const bool known = live.condition == Condition::waiting_permission && live.detail == event.detail;
+  c.agent.live.turn_open = true;
+  set_condition(c, Condition::waiting_permission, event.detail);
+  if (known) return;
+  c.act(Notify{NotifyKind::permission, event.detail});
+  if (c.policy.on_permission == OnPermission::deny) c.act(Answer{c.agent.run, Verdict::deny});
+  if (c.policy.on_permission == OnPermission::allow_in_sandbox) c.act(Answer{c.agent.run, Verdict::allow});
+}
+
+void on_question(Change& c, const Signal& event) {
+  c.agent.live.turn_open = true;
+  if (dialog_open(c.agent)) return;
+  set_condition(c, Condition::waiting_question, event.detail);
+  c.act(Notify{NotifyKind::question, event.detail});
+}
+
+void on_closed(Change& c, Condition dialog) {
+  if (c.agent.live.condition != dialog) return;
+  set_condition(c, Condition::busy, "");
+  progress(c, c.now);
+}
+
+void on_limit(Change& c, const Signal& event) {
+  const WallTime until = event.until.value_or(c.now + c.policy.limit_default);
+  c.agent.limited_until = std::clamp(until, c.now, c.now + c.policy.limit_max);
+  if (dialog_open(c.agent)) return;
+  const bool known = c.agent.live.condition == Condition::rate_limited;
+  set_condition(c, Condition::rate_limited, event.detail);
+  if (!known) c.act(Notify{NotifyKind::usage_limit, event.detail});
+}
+
+void on_login(Change& c, const Signal& event) {
+  if (c.agent.live.condition == Condition::waiting_permission) return;
+  const bool known = c.agent.live.condition == Condition::auth_required;
+  set_condition(c, Condition::auth_required, event.detail);
+  if (!known) c.act(Notify{NotifyKind::login, event.detail});
+}
+
+void on_repeated(Change& c, const Signal& event) {
+  Live& live = c.agent.live;
+  const bool works = live.condition == Condition::busy || live.condition == Condition::idle;
+  if (works && live.pane_open) become_stuck(c, NudgeKind::keep_going, event.detail);
+  if (live.condition == Condition::stuck) live.repeated_at = c.now;
+}
+
+void on_unreadable(Change& c, const Signal& event) {
+  if (!dialog_open(c.agent)) set_condition(c, Condition::unknown, event.detail);
+}
+
+}  // namespace
+
+void handle(Change& c, const Signal& event) {
+  if (event.run != c.agent.run || !is_live(c.agent.phase)) return;
+  if (c.agent.phase == Phase::launching && shows_ready(event.kind)) go_up(c);
+  if (shows_conversation(event.kind)) c.agent.resume = true;
+  switch (event.kind) {
+    case SignalKind::activity:
+      return on_activity(c, event);
+    case SignalKind::busy:
+      return on_busy(c);
+    case SignalKind::idle:
+      return on_idle(c, event.source);
+    case SignalKind::turn_ended:
+      return on_turn_ended(c);
+    case SignalKind::permission_asked:
+      return on_permission(c, event);
+    case SignalKind::permission_closed:
+      return on_closed(c, Condition::waiting_permission);
+    case SignalKind::question_asked:
+      return on_question(c, event);
+    case SignalKind::question_closed:
+      return on_closed(c, Condition::waiting_question);
+    case SignalKind::rate_limited:
+      return on_limit(c, event);
+    case SignalKind::auth_required:
+      return on_login(c, event);
+    case SignalKind::repeated:
+      return on_repeated(c, event);
+    case SignalKind::unreadable:
+      return on_unreadable(c, event);
+  }
+}
+
+void handle(Change& c, const NudgeResult& event) {
+  Live& live = c.agent.live;
+  if (event.run != c.agent.run || live.condition != Condition::stuck) return;
+  const bool blocked = event.delivery == Delivery::blocked;
+  if (blocked && !live.nudge_blocked)
+    c.act(Notify{NotifyKind::nudge_blocked, "the nudge could not be typed"});
+  live.nudge_blocked = blocked;
+  if (event.delivery == Delivery::delivered) live.nudged_at = c.now;
+}
+
+}  // namespace agentmesh::watchdog
