@@ -81,6 +81,7 @@ class Deliverer {
   boost::asio::awaitable<Turn> take_turn(PaneId pane);
   boost::asio::awaitable<Delivery> type(PaneId pane, std::string text, DeliveryTiming timing,
                                         DeliveryChecks checks);
+  boost::asio::awaitable<Delivery> submit(PaneId pane, DeliveryTiming timing, const DeliveryChecks& checks);
 
   Tmux& tmux_;
   boost::asio::any_io_executor executor_;

@@ -1,0 +1,472 @@
+#include "tmux/control_tmux.h"
+
+#include "base/ids.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "tmux/command.h"
+#include "tmux/control_link.h"
+#include "tmux/pane_format.h"
+#include "tmux/server_setup.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace agentmesh::tmux {
+namespace {
+
+namespace asio = boost::asio;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+constexpr int kMaxSide = 1000;          // columns or rows; a larger window burns CPU while idle
+constexpr Millis kAnnounceTime{10000};  // on the status line
+
+std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid, "tmux", std::move(what)); }
+
+Result<> check_session(std::string_view name) {
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+  };
+  if (!name.empty() && name.size() <= 100 && std::ranges::all_of(name, allowed)) return {};
+  return invalid("'" + plain_text(name.substr(0, 100)) + "' is not a session name");
+}
+
+Result<> check_argv(const std::vector<std::string>& argv) {
+  if (!argv.empty() && !argv.front().empty()) return {};
+  return invalid("no program to run in the pane");
+}
+
+Result<> check(const OpenSpec& spec) {
+  if (auto name = check_session(spec.session); !name) return name;
+  if (auto argv = check_argv(spec.argv); !argv) return argv;
+  const bool fits = spec.size.columns >= 1 && spec.size.columns <= kMaxSide && spec.size.rows >= 1 &&
+                    spec.size.rows <= kMaxSide;
+  if (!fits)
+    return invalid(fmt::format("size {}x{} is out of 1..{}", spec.size.columns, spec.size.rows, kMaxSide));
+  return {};
+}
+
+// send-keys types what it does not know as text; so only known names pass.
+bool is_key(std::string_view key) {
+  static const std::set<std::string_view> kNames = {"CR",     "Enter", "Escape", "Tab",  "BTab",  "Space",
+                                                    "BSpace", "Up",    "Down",   "Left", "Right", "Home",
+                                                    "End",    "PPage", "NPage",  "DC",   "IC"};
+  if (key.starts_with("C-") || key.starts_with("M-")) key.remove_prefix(2);
+  return kNames.contains(key) || (key.size() == 1 && key[0] > ' ' && key[0] < 0x7f);
+}
+
+std::string exactly(const std::string& session) { return "=" + session; }
+
+std::string without_blank_end(std::string text) {
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text;
+}
+
+}  // namespace
+
+class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl> {
+ public:
+  Impl(asio::any_io_executor executor, TmuxOptions options, Handler handler)
+      : executor_(executor),
+        options_(std::move(options)),
+        handler_(std::move(handler)),
+        joined_(executor),
+        retry_(executor) {}
+
+  Task<ServerInfo> ensure();
+  Task<Pane> open(OpenSpec spec);
+  Task<> close(std::string session);
+  Task<std::vector<Pane>> list();
+  Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering);
+  Task<Pane> respawn(PaneId pane, std::vector<std::string> argv);
+  Task<> leave_mode(PaneId pane);
+  Task<> paste(PaneId pane, std::string text);
+  Task<> press(PaneId pane, std::vector<std::string> keys);
+  Task<> announce(std::string session, std::string text);
+  Task<> kill_server();
+  void shut_down();
+
+ private:
+  Task<std::string> ask(Request request);
+  Task<std::string> ask(std::vector<std::string> words) { return ask(Request{.words = std::move(words)}); }
+  Task<> do_command(std::vector<std::string> words);
+  Task<ServerInfo> connect();
+  Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
+  Task<ServerInfo> server_info(std::shared_ptr<ControlLink> link);
+  void connected(std::shared_ptr<ControlLink> link, const ServerInfo& server);
+  void failed(const Error& error);
+  void on_notice(const Notice& notice);
+  void on_lost(std::string reason);
+  void look_again();
+  void schedule_retry();
+  void apply(const Result<std::vector<Pane>>& panes);
+  void emit(Event event);
+
+  asio::any_io_executor executor_;
+  TmuxOptions options_;
+  Handler handler_;
+  std::shared_ptr<ControlLink> link_;
+  bool wanted_ = false;      // once ensured, a lost server is started again
+  bool connecting_ = false;  // then others join_ and take outcome_
+  bool looking_ = false;     // a list for look_again() is under way
+  bool look_twice_ = false;
+  asio::steady_timer joined_;
+  asio::steady_timer retry_;
+  Result<ServerInfo> outcome_;
+  pid_t server_pid_ = 0;
+  Millis backoff_ = kFirstReconnect;
+  SteadyTime not_before_{};
+  std::map<PaneId, Pane> known_;
+};
+
+// ---- the server and the connection to it
+
+Task<ServerInfo> ControlTmux::Impl::ensure() {
+  wanted_ = true;
+  if (link_) co_return co_await server_info(link_);
+  if (connecting_) {
+    boost::system::error_code cancelled;
+    co_await joined_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    co_return outcome_;
+  }
+  if (std::chrono::steady_clock::now() < not_before_) co_return outcome_;
+  connecting_ = true;
+  joined_.expires_at(SteadyTime::max());
+  outcome_ = co_await connect();
+  connecting_ = false;
+  if (!outcome_) failed(outcome_.error());
+  joined_.cancel();
+  co_return outcome_;
+}
+
+Task<ServerInfo> ControlTmux::Impl::connect() {
+  const std::weak_ptr<Impl> weak = weak_from_this();
+  ControlLink::Listener listener{.notice =
+                                     [weak](const Notice& notice) {
+                                       if (const auto self = weak.lock()) self->on_notice(notice);
+                                     },
+                                 .ended =
+                                     [weak](std::string reason) {
+                                       if (const auto self = weak.lock()) self->on_lost(std::move(reason));
+                                     }};
+  auto process = client_process(options_);
+  if (!process) co_return pass(process.error());
+  auto link = ControlLink::start(executor_, std::move(*process), std::move(listener));
+  if (!link) co_return pass(link.error());
+  auto server = co_await set_up(*link);
+  if (!server) (*link)->close();
+  if (server) connected(*link, *server);
+  co_return server;
+}
+
+Task<ServerInfo> ControlTmux::Impl::set_up(std::shared_ptr<ControlLink> link) {
+  auto server = co_await server_info(link);
+  if (!server) {
+    co_return fail(ErrorCode::unavailable, "tmux", "cannot reach the tmux server: " + server.error().what,
+                   "look at it with: tmux -L " + options_.socket + " ls");
+  }
+  if (!version_is_enough(server->version)) {
+    co_return fail(
+        ErrorCode::unavailable, "tmux", "tmux " + server->version + " is too old",
+        "install tmux 3.3 or newer and end the old server: tmux -L " + options_.socket + " kill-server");
+  }
+  for (std::vector<std::string>& words : server_setup()) {
+    const auto done = co_await link->ask(Request{.words = std::move(words)}, options_.deadline);
+    if (!done) co_return pass(done.error());
+  }
+  co_return server;
+}
+
+Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> link) {
+  const auto answer = co_await link->ask(
+      Request{.words = {"display-message", "-p", "#{version}\x1f#{pid}\x1f#{socket_path}"}},
+      options_.deadline);
+  if (!answer) co_return pass(answer.error());
+  const auto fields = split(*answer, '\x1f');
+  if (fields.size() != 3) co_return fail(ErrorCode::internal, "tmux", "unexpected answer of the tmux server");
+  ServerInfo server{.version = std::string(fields[0]), .socket_path = std::string(fields[2])};
+  std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), server.pid);
+  co_return server;
+}
+
+void ControlTmux::Impl::connected(std::shared_ptr<ControlLink> link, const ServerInfo& server) {
+  if (!wanted_) return link->close();
+  const bool fresh = server.pid != server_pid_;
+  const bool first = server_pid_ == 0;
+  link_ = std::move(link);
+  server_pid_ = server.pid;
+  backoff_ = kFirstReconnect;
+  not_before_ = {};
+  if (fresh) known_.clear();
+  if (!first) emit(ServerBack{server.pid, fresh});
+  look_again();
+}
+
+void ControlTmux::Impl::failed(const Error&) {
+  not_before_ = std::chrono::steady_clock::now() + backoff_;
+  if (server_pid_ != 0) schedule_retry();
+  backoff_ = std::min(backoff_ * 2, kLastReconnect);
+}
+
+void ControlTmux::Impl::on_lost(std::string reason) {
+  if (!link_) return;  // still being set up: connect() reports it
+  link_.reset();
+  looking_ = look_twice_ = false;
+  if (!wanted_) return;
+  emit(ServerLost{std::move(reason)});
+  schedule_retry();
+}
+
+void ControlTmux::Impl::schedule_retry() {
+  retry_.expires_after(backoff_);
+  retry_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self || !self->wanted_ || self->link_) return;
+    asio::co_spawn(
+        self->executor_, [self]() -> asio::awaitable<void> { co_await self->ensure(); }, asio::detached);
+  });
+}
+
+void ControlTmux::Impl::shut_down() {
+  wanted_ = false;
+  handler_ = {};
+  retry_.cancel();
+  if (const auto link = std::exchange(link_, {})) link->close();
+}
+
+// ---- what tmux tells by itself
+
+void ControlTmux::Impl::on_notice(const Notice& notice) {
+  if (notice.name == "subscription-changed") {
+    const std::size_t colon = notice.rest.find(" : ");
+    if (notice.rest.starts_with(kSubscription) && colon != std::string::npos) {
+      apply(parse_all_panes(std::string_view(notice.rest).substr(colon + 3)));
+    }
+  } else if (notice.name == "window-renamed" || notice.name == "sessions-changed" ||
+             notice.name == "unlinked-window-close") {
+    look_again();
+  }
+}
+
+// One list at a time; what changes meanwhile makes one more.
+void ControlTmux::Impl::look_again() {
+  look_twice_ = looking_;
+  if (looking_ || !link_) return;
+  looking_ = true;
+  asio::co_spawn(
+      executor_,
+      [self = shared_from_this(), link = link_]() -> asio::awaitable<void> {
+        co_await link->ask(Request{.words = {"list-panes", "-a", "-F", pane_format()},
+                                   .at_once =
+                                       [self](const Reply& reply) {
+                                         if (reply.ok) self->apply(parse_pane_lines(reply.text));
+                                       }},
+                           self->options_.deadline);
+        if (self->link_ != link) co_return;
+        self->looking_ = false;
+        if (self->look_twice_) self->look_again();
+      },
+      asio::detached);
+}
+
+void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {
+  if (!panes) return;
+  std::map<PaneId, Pane> now;
+  for (const Pane& pane : *panes) {
+    const auto before = known_.find(pane.id);
+    if (before == known_.end() || before->second != pane) emit(PaneChanged{pane});
+    now.emplace(pane.id, pane);
+  }
+  for (const auto& [id, pane] : known_) {
+    if (!now.contains(id)) emit(PaneGone{pane.session, id});
+  }
+  known_ = std::move(now);
+}
+
+void ControlTmux::Impl::emit(Event event) {
+  asio::post(executor_, [weak = weak_from_this(), event = std::move(event)] {
+    const auto self = weak.lock();
+    if (self && self->handler_) self->handler_(event);
+  });
+}
+
+// ---- commands
+
+Task<std::string> ControlTmux::Impl::ask(Request request) {
+  if (!link_) {
+    if (auto server = co_await ensure(); !server) co_return pass(server.error());
+  }
+  const auto link = link_;
+  if (!link) co_return fail(ErrorCode::unavailable, "tmux", "the tmux server is gone", "try again");
+  co_return co_await link->ask(std::move(request), options_.deadline);
+}
+
+Task<> ControlTmux::Impl::do_command(std::vector<std::string> words) {
+  const auto done = co_await ask(std::move(words));
+  if (!done) co_return pass(done.error());
+  co_return Result<>{};
+}
+
+Task<Pane> ControlTmux::Impl::open(OpenSpec spec) {
+  if (auto valid = check(spec); !valid) co_return pass(valid.error());
+  std::vector<std::string> words = {"new-session", "-d", "-P", "-F", pane_format(), "-s", spec.session};
+  for (const auto& [key, value] : spec.env) words.insert(words.end(), {"-e", key + "=" + value});
+  const std::string workdir = spec.workdir.empty() ? "/" : escape_format(spec.workdir);
+  words.insert(words.end(), {"-c", workdir, "-x", std::to_string(spec.size.columns), "-y",
+                             std::to_string(spec.size.rows), "--"});
+  for (std::string& word : pane_command(std::move(spec.argv))) words.push_back(std::move(word));
+  const auto answer = co_await ask(std::move(words));
+  if (!answer) co_return pass(answer.error());
+  co_return parse_pane(*answer);
+}
+
+Task<> ControlTmux::Impl::close(std::string session) {
+  if (auto valid = check_session(session); !valid) co_return valid;
+  auto done = co_await do_command({"kill-session", "-t", exactly(session)});
+  if (!done && done.error().code == ErrorCode::not_found) co_return Result<>{};
+  co_return done;
+}
+
+Task<std::vector<Pane>> ControlTmux::Impl::list() {
+  const auto answer = co_await ask({"list-panes", "-a", "-F", pane_format()});
+  if (!answer) co_return pass(answer.error());
+  co_return parse_pane_lines(*answer);
+}
+
+Task<std::string> ControlTmux::Impl::capture(PaneId pane, int history_lines, Rendering rendering) {
+  const int above = std::clamp(history_lines, 0, kMaxCaptureLines);
+  std::vector<std::string> words = {"capture-pane", "-p", "-t", pane.str(), "-S", std::to_string(-above)};
+  if (rendering == Rendering::colour) words.emplace_back("-e");
+  auto answer = co_await ask(Request{.words = std::move(words), .holds = ReplyHolds::painted_text});
+  if (!answer) co_return pass(answer.error());
+  co_return without_blank_end(to_utf8(*answer));
+}
+
+Task<Pane> ControlTmux::Impl::respawn(PaneId pane, std::vector<std::string> argv) {
+  if (auto valid = check_argv(argv); !valid) co_return pass(valid.error());
+  std::vector<std::string> words = {"respawn-pane", "-k", "-t", pane.str(), "--"};
+  for (std::string& word : pane_command(std::move(argv))) words.push_back(std::move(word));
+  if (auto done = co_await do_command(std::move(words)); !done) co_return pass(done.error());
+  co_await do_command({"clear-history", "-t", pane.str()});
+  const auto answer = co_await ask({"display-message", "-p", "-t", pane.str(), pane_format()});
+  if (!answer) co_return pass(answer.error());
+  co_return parse_pane(*answer);
+}
+
+Task<> ControlTmux::Impl::leave_mode(PaneId pane) {
+  co_return co_await do_command({"copy-mode", "-q", "-t", pane.str()});
+}
+
+Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
+  if (text.size() > kMaxPasteBytes)
+    co_return fail(ErrorCode::exhausted, "tmux", "the message is over 64 KiB");
+  if (text.empty() || !is_utf8(text)) co_return invalid("the message is not UTF-8 text");
+  const std::string buffer = "agentmesh-" + random_hex(8);
+  auto loaded = co_await do_command({"set-buffer", "-b", buffer, "--", std::move(text)});
+  // Nothing is typed yet, so a lost answer is no doubt.
+  if (!loaded && loaded.error().code == ErrorCode::timeout) loaded.error().code = ErrorCode::unavailable;
+  if (!loaded) co_return loaded;
+  auto pasted = co_await do_command({"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
+  if (!pasted && link_) co_await do_command({"delete-buffer", "-b", buffer});
+  co_return pasted;
+}
+
+Task<> ControlTmux::Impl::press(PaneId pane, std::vector<std::string> keys) {
+  for (const std::string& key : keys) {
+    if (!is_key(key)) co_return invalid("'" + plain_text(key) + "' is not a key");
+  }
+  for (const std::string& key : keys) {
+    std::vector<std::string> words = {"send-keys", "-t", pane.str(), "--", key};
+    if (key == "CR") words = {"send-keys", "-t", pane.str(), "-H", "0d"};
+    if (auto done = co_await do_command(std::move(words)); !done) co_return done;
+  }
+  co_return Result<>{};
+}
+
+Task<> ControlTmux::Impl::announce(std::string session, std::string text) {
+  if (auto valid = check_session(session); !valid) co_return valid;
+  const auto clients = co_await ask({"list-clients", "-t", exactly(session), "-F", "#{client_name}"});
+  if (!clients) co_return pass(clients.error());
+  for (const std::string_view client : split(*clients, '\n')) {
+    if (!client.starts_with("/dev/")) continue;  // a control client
+    ring(std::string(client));
+    co_await do_command({"display-message", "-c", std::string(client), "-d",
+                         std::to_string(kAnnounceTime.count()), "--", escape_format(plain_text(text))});
+  }
+  co_return Result<>{};
+}
+
+Task<> ControlTmux::Impl::kill_server() {
+  wanted_ = false;
+  retry_.cancel();
+  if (const auto link = std::exchange(link_, {})) link->close();
+  known_.clear();
+  server_pid_ = 0;
+  auto ended = co_await run(executor_, kill_command(options_));
+  if (!ended) co_return pass(ended.error());
+  const bool absent = ended->err.find("no server") != std::string::npos ||
+                      ended->err.find("error connecting") != std::string::npos;
+  if (ended->exit_code == 0 || absent) co_return Result<>{};
+  co_return fail(ErrorCode::internal, "tmux", plain_text(trim(ended->err)));
+}
+
+// ---- the object a caller holds: it keeps the implementation alive for the length of a call
+
+ControlTmux::ControlTmux(asio::any_io_executor executor, TmuxOptions options, Handler handler)
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(options), std::move(handler))) {}
+ControlTmux::~ControlTmux() { impl_->shut_down(); }
+
+Task<ServerInfo> ControlTmux::ensure() {
+  const auto impl = impl_;
+  co_return co_await impl->ensure();
+}
+Task<Pane> ControlTmux::open(OpenSpec spec) {
+  const auto impl = impl_;
+  co_return co_await impl->open(std::move(spec));
+}
+Task<> ControlTmux::close(std::string session) {
+  const auto impl = impl_;
+  co_return co_await impl->close(std::move(session));
+}
+Task<std::vector<Pane>> ControlTmux::list() {
+  const auto impl = impl_;
+  co_return co_await impl->list();
+}
+Task<std::string> ControlTmux::capture(PaneId pane, int history_lines, Rendering rendering) {
+  const auto impl = impl_;
+  co_return co_await impl->capture(pane, history_lines, rendering);
+}
+Task<Pane> ControlTmux::respawn(PaneId pane, std::vector<std::string> argv) {
+  const auto impl = impl_;
+  co_return co_await impl->respawn(pane, std::move(argv));
+}
+Task<> ControlTmux::leave_mode(PaneId pane) {
+  const auto impl = impl_;
+  co_return co_await impl->leave_mode(pane);
+}
+Task<> ControlTmux::paste(PaneId pane, std::string text) {
+  const auto impl = impl_;
+  co_return co_await impl->paste(pane, std::move(text));
+}
+Task<> ControlTmux::press(PaneId pane, std::vector<std::string> keys) {
+  const auto impl = impl_;
+  co_return co_await impl->press(pane, std::move(keys));
+}
+Task<> ControlTmux::announce(std::string session, std::string text) {
+  const auto impl = impl_;
+  co_return co_await impl->announce(std::move(session), std::move(text));
+}
+Task<> ControlTmux::kill_server() {
+  const auto impl = impl_;
+  co_return co_await impl->kill_server();
+}
+
+}  // namespace agentmesh::tmux

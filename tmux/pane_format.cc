@@ -1,0 +1,96 @@
+#include "tmux/pane_format.h"
+
+#include "base/text.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace agentmesh::tmux {
+namespace {
+
+constexpr char kField = '\x1f';
+constexpr char kRecord = '\x1e';
+constexpr std::string_view kFields[] = {"#{pane_id}",      "#{session_name}",     "#{pane_pid}",
+                                        "#{pane_dead}",    "#{pane_dead_status}", "#{pane_dead_signal}",
+                                        "#{pane_in_mode}", "#{session_attached}", "#{pane_width}",
+                                        "#{pane_height}",  "#{=256:pane_title}"};
+constexpr std::size_t kFieldCount = std::size(kFields);
+
+// Empty text is 0, as for the exit status of a pane that lives.
+std::optional<int> number(std::string_view text) {
+  int value = 0;
+  if (text.empty()) return value;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::unexpected<Error> bad_record(std::string_view record) {
+  return fail(ErrorCode::invalid, "tmux",
+              "unexpected pane record '" + plain_text(record.substr(0, 200)) + "'");
+}
+
+template <class Records>
+Result<std::vector<Pane>> collect(const Records& records) {
+  std::vector<Pane> panes;
+  for (const std::string_view record : records) {
+    if (record.empty()) continue;
+    Result<Pane> pane = parse_pane(record);
+    if (!pane) return pass(std::move(pane.error()));
+    if (pane->session != kKeeperSession) panes.push_back(std::move(*pane));
+  }
+  return panes;
+}
+
+}  // namespace
+
+std::string pane_format() {
+  std::string format;
+  for (const std::string_view field : kFields) {
+    if (!format.empty()) format += kField;
+    format += field;
+  }
+  return format;
+}
+
+std::string all_panes_format() { return "#{S:#{W:#{P:" + pane_format() + kRecord + "}}}"; }
+
+Result<Pane> parse_pane(std::string_view record) {
+  const std::vector<std::string_view> fields = split(record, kField);
+  if (fields.size() != kFieldCount) return bad_record(record);
+  const Result<PaneId> id = parse_pane_id(fields[0]);
+  std::optional<int> numbers[kFieldCount];
+  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) numbers[i] = number(fields[i]);
+  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) {
+    if (!numbers[i]) return bad_record(record);
+  }
+  if (!id || fields[1].empty()) return bad_record(record);
+  Pane pane{.session = std::string(fields[1]),
+            .id = *id,
+            .pid = *numbers[2],
+            .dead = *numbers[3] != 0,
+            .in_mode = *numbers[6] != 0,
+            .attached = *numbers[7],
+            .size = {*numbers[8], *numbers[9]},
+            .title = to_utf8(fields[10])};
+  if (pane.dead && *numbers[5] != 0) pane.signal = numbers[5];
+  if (pane.dead && *numbers[5] == 0) pane.exit_status = numbers[4];
+  return pane;
+}
+
+Result<std::vector<Pane>> parse_all_panes(std::string_view value) { return collect(split(value, kRecord)); }
+Result<std::vector<Pane>> parse_pane_lines(std::string_view text) { return collect(split(text, '\n')); }
+
+bool version_is_enough(std::string_view version) {
+  if (version.starts_with("next-")) version.remove_prefix(5);
+  int major = 0;
+  const char* end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, major);
+  if (error != std::errc{}) return !version.empty();  // "master", "openbsd-7.5": built from sources
+  int minor = 0;
+  if (dot != end && *dot == '.') std::from_chars(dot + 1, end, minor);
+  return major > 3 || (major == 3 && minor >= 3);
+}
+
+}  // namespace agentmesh::tmux

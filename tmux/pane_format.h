@@ -1,0 +1,32 @@
+#pragma once
+// What tmux is asked about a pane, and how its answer is read. Fields are separated by bytes that no title
+// can hold (tmux drops control characters from titles), so an agent cannot forge another pane's record. Pure.
+
+#include "base/result.h"
+#include "tmux/tmux.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace agentmesh::tmux {
+
+// Never an agent's session (those are agentmesh-NAME): it keeps the control client attached.
+constexpr std::string_view kKeeperSession = "_agentmesh";
+
+// The format of one pane's record.
+std::string pane_format();
+// The format of all panes of all sessions in one line, for a subscription.
+std::string all_panes_format();
+
+// One record. Errors: invalid.
+Result<Pane> parse_pane(std::string_view record);
+// The value of all_panes_format(); the keeper's pane is left out. Errors: invalid.
+Result<std::vector<Pane>> parse_all_panes(std::string_view value);
+// The lines of list-panes -F pane_format(); the keeper's pane is left out. Errors: invalid.
+Result<std::vector<Pane>> parse_pane_lines(std::string_view text);
+
+// Whether this version of tmux ("3.3a", "next-3.5", "master") has what we need: 3.3 or newer.
+bool version_is_enough(std::string_view version);
+
+}  // namespace agentmesh::tmux

@@ -1,0 +1,115 @@
+#include "tmux/server_setup.h"
+
+#include "base/unique_fd.h"
+#include "tmux/pane_format.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace agentmesh::tmux {
+namespace {
+
+constexpr std::string_view kInherited[] = {"PATH",   "HOME",     "USER", "LOGNAME",     "LANG",
+                                           "LC_ALL", "LC_CTYPE", "TZ",   "TMUX_TMPDIR", "XDG_RUNTIME_DIR"};
+
+std::map<std::string, std::string> small_environment() {
+  std::map<std::string, std::string> env;
+  const auto ours = current_environment();
+  for (const std::string_view key : kInherited) {
+    if (const auto found = ours.find(std::string(key)); found != ours.end()) env.insert(*found);
+  }
+  env.try_emplace("PATH", "/usr/local/bin:/usr/bin:/bin");
+  env["TERM"] = "dumb";
+  env["SHELL"] = "/bin/sh";
+  return env;
+}
+
+bool is_path(std::string_view socket) { return socket.find('/') != std::string_view::npos; }
+
+bool is_socket_name(std::string_view name) {
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+  };
+  return !name.empty() && name.size() <= 64 && name.front() != '.' && std::ranges::all_of(name, allowed);
+}
+
+std::vector<std::string> base_argv(const TmuxOptions& options) {
+  return {options.program, "-u", is_path(options.socket) ? "-S" : "-L", options.socket, "-f", options.config};
+}
+
+// What a person sees and what keeps panes in order. Scope: -s server, -g every session and window.
+constexpr std::string_view kOptions[][3] = {
+    {"-s", "exit-empty", "off"},                  // the server stays without sessions
+    {"-s", "escape-time", "10"},                  // ms; Escape reaches the agent at once
+    {"-s", "message-limit", "0"},                 // keep no log of commands: they hold messages
+    {"-s", "default-terminal", "tmux-256color"},  //
+    {"-g", "default-shell", "/bin/sh"},           //
+    {"-g", "update-environment", ""},             // nothing from the terminals of those who attach
+    {"-g", "history-limit", "5000"},              // lines; kMaxCaptureLines
+    {"-g", "remain-on-exit", "on"},               // a dead pane keeps its text for the crash report
+    {"-g", "window-size", "latest"},              // the size of the terminal used last
+    {"-g", "allow-rename", "off"},                // an agent does not name windows
+    {"-g", "automatic-rename", "off"},            // nor does the program that runs
+    {"-g", "mouse", "on"},                        // the wheel scrolls; agents that use the mouse get it
+    {"-g", "set-titles", "on"},                   //
+    {"-g", "set-titles-string", "#{s/^agentmesh-//:session_name} | #{=80:pane_title}"},
+    {"-g", "status-style", "fg=default,bg=default,reverse"},
+    {"-g", "status-left-length", "70"},
+    {"-g", "status-left", " #[bold]#{s/^agentmesh-//:session_name}#[nobold]  "},
+    {"-g", "status-right-length", "100"},
+    {"-g", "status-right", "#{?pane_in_mode,scrolled: q returns  ,}#{=60:pane_title}  C-b d detaches "},
+    {"-g", "window-status-format", ""},
+    {"-g", "window-status-current-format", ""},
+    {"-g", "remain-on-exit-format",
+     "agentmesh: the program ended (#{?pane_dead_signal,signal #{pane_dead_signal},status "
+     "#{pane_dead_status}})"},
+};
+
+}  // namespace
+
+Result<ClientProcess> client_process(const TmuxOptions& options) {
+  if (!is_path(options.socket) && !is_socket_name(options.socket)) {
+    return fail(ErrorCode::invalid, "tmux", "'" + options.socket + "' is not a name of a tmux socket",
+                "use letters, digits, - and _, or a path");
+  }
+  if (!find_program(options.program)) {
+    return fail(ErrorCode::unavailable, "tmux", "no program '" + options.program + "'",
+                "install tmux 3.3 or newer (Debian: apt-get install tmux)");
+  }
+  std::vector<std::string> argv = base_argv(options);
+  for (const std::string_view word :
+       {std::string_view("-C"), std::string_view("new-session"), std::string_view("-A"),
+        std::string_view("-s"), kKeeperSession, std::string_view("-x"), std::string_view("80"),
+        std::string_view("-y"), std::string_view("24"), std::string_view("-c"), std::string_view("/"),
+        std::string_view("exec cat")}) {
+    argv.emplace_back(word);
+  }
+  return ClientProcess{std::move(argv), small_environment()};
+}
+
+Command kill_command(const TmuxOptions& options) {
+  Command command{.argv = base_argv(options), .env = small_environment(), .deadline = options.deadline};
+  command.argv.emplace_back("kill-server");
+  return command;
+}
+
+std::vector<std::vector<std::string>> server_setup() {
+  std::vector<std::vector<std::string>> commands = {{"refresh-client", "-f", "no-output,ignore-size"}};
+  for (const auto& [scope, name, value] : kOptions) {
+    commands.push_back({"set-option", std::string(scope), std::string(name), std::string(value)});
+  }
+  // A death is told at once, as a renamed window of the keeper; the subscription would take up to a second.
+  commands.push_back({"set-hook", "-g", "pane-died",
+                      "rename-window -t '=" + std::string(kKeeperSession) + ":' '#{hook_pane}'"});
+  commands.push_back({"refresh-client", "-B", std::string(kSubscription) + "::" + all_panes_format()});
+  return commands;
+}
+
+void ring(const std::string& terminal) {
+  const UniqueFd tty(::open(terminal.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  if (tty.valid()) [[maybe_unused]]
+    const auto written = ::write(tty.get(), "\a", 1);
+}
+
+}  // namespace agentmesh::tmux
