@@ -73,6 +73,7 @@ Error tmux_error(std::string text) {
 struct ControlLink::Waiting {
   explicit Waiting(const asio::any_io_executor& executor) : until(executor) {}
   asio::steady_timer until;
+  int replies = 1;
   std::function<void(const Reply&)> at_once;
   std::optional<Result<std::string>> result;
 };
@@ -111,13 +112,8 @@ Task<std::string> ControlLink::ask(Request request, Millis deadline) {
   waiting->until.expires_after(deadline);
   waiting->at_once = std::move(request.at_once);
   waiting_.push_back(waiting);
-  if (request.holds == ReplyHolds::painted_text) {
-    const std::string word = random_hex(16);
-    parser_.expect_guarded_reply(word);
-    line += command_line({"display-message", "-p", word}) + "\n";
-  } else {
-    parser_.expect_reply();
-  }
+  waiting->replies = request.replies;
+  expect(request, line);
   send(std::move(line));
   boost::system::error_code cancelled;
   if (!waiting->result) {
@@ -125,6 +121,16 @@ Task<std::string> ControlLink::ask(Request request, Millis deadline) {
   }
   if (!waiting->result) end(fmt::format("tmux did not answer within {}", format_duration(deadline)));
   co_return std::move(*waiting->result);
+}
+
+void ControlLink::expect(const Request& request, std::string& line) {
+  if (request.holds == ReplyHolds::painted_text) {
+    const std::string word = random_hex(16);
+    parser_.expect_guarded_reply(word);
+    line += command_line({"display-message", "-p", word}) + "\n";
+    return;
+  }
+  for (int i = 0; i < request.replies; ++i) parser_.expect_reply();
 }
 
 void ControlLink::close() {
@@ -155,7 +161,7 @@ void ControlLink::take(const Message& message) {
 }
 
 void ControlLink::answer(const Reply& reply) {
-  if (waiting_.empty()) return;
+  if (waiting_.empty() || --waiting_.front()->replies > 0) return;
   const auto waiting = std::move(waiting_.front());
   waiting_.pop_front();
   if (waiting->at_once) waiting->at_once(reply);

@@ -38,6 +38,7 @@ enum class ReplyHolds {
 struct Request {
   std::vector<std::string> words;
   ReplyHolds holds = ReplyHolds::tmux_words;
+  int replies = 1;  // a command that runs another (if-shell) gives two; the last one is the answer
   // Called in the order of the stream, before any later notification; may be empty.
   std::function<void(const Reply&)> at_once;
 };
@@ -66,6 +67,7 @@ class ControlLink : public std::enable_shared_from_this<ControlLink> {
   void read_next();
   void take(const Message& message);
   void answer(const Reply& reply);
+  void expect(const Request& request, std::string& line);
   void send(std::string line);
   void write_next();
   void end(std::string reason);

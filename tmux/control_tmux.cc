@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "tmux/command.h"
 #include "tmux/control_link.h"
+#include "tmux/death_watch.h"
 #include "tmux/pane_format.h"
 #include "tmux/server_setup.h"
 
@@ -98,6 +99,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::string> ask(Request request);
   Task<std::string> ask(std::vector<std::string> words) { return ask(Request{.words = std::move(words)}); }
   Task<> do_command(std::vector<std::string> words);
+  Task<> paste_if_alive(PaneId pane, const std::string& buffer);
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
   Task<ServerInfo> server_info(std::shared_ptr<ControlLink> link);
@@ -125,6 +127,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Millis backoff_ = kFirstReconnect;
   SteadyTime not_before_{};
   std::map<PaneId, Pane> known_;
+  std::optional<DeathWatch> deaths_;
 };
 
 // ---- the server and the connection to it
@@ -203,6 +206,9 @@ void ControlTmux::Impl::connected(std::shared_ptr<ControlLink> link, const Serve
   const bool first = server_pid_ == 0;
   link_ = std::move(link);
   server_pid_ = server.pid;
+  deaths_.emplace(executor_, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->look_again();
+  });
   backoff_ = kFirstReconnect;
   not_before_ = {};
   if (fresh) known_.clear();
@@ -250,8 +256,7 @@ void ControlTmux::Impl::on_notice(const Notice& notice) {
     if (notice.rest.starts_with(kSubscription) && colon != std::string::npos) {
       apply(parse_all_panes(std::string_view(notice.rest).substr(colon + 3)));
     }
-  } else if (notice.name == "window-renamed" || notice.name == "sessions-changed" ||
-             notice.name == "unlinked-window-close") {
+  } else if (notice.name == "sessions-changed" || notice.name == "unlinked-window-close") {
     look_again();
   }
 }
@@ -278,7 +283,7 @@ void ControlTmux::Impl::look_again() {
 }
 
 void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {
-  if (!panes) return;
+  if (!panes || !deaths_) return;
   std::map<PaneId, Pane> now;
   for (const Pane& pane : *panes) {
     const auto before = known_.find(pane.id);
@@ -289,6 +294,7 @@ void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {
     if (!now.contains(id)) emit(PaneGone{pane.session, id});
   }
   known_ = std::move(now);
+  deaths_->keep(known_);
 }
 
 void ControlTmux::Impl::emit(Event event) {
@@ -374,9 +380,21 @@ Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
   // Nothing is typed yet, so a lost answer is no doubt.
   if (!loaded && loaded.error().code == ErrorCode::timeout) loaded.error().code = ErrorCode::unavailable;
   if (!loaded) co_return loaded;
-  auto pasted = co_await do_command({"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
+  auto pasted = co_await paste_if_alive(pane, buffer);
   if (!pasted && link_) co_await do_command({"delete-buffer", "-b", buffer});
   co_return pasted;
+}
+
+// tmux 3.3a crashes, with all panes, on a paste into a dead one. So tmux itself looks, in the same step.
+Task<> ControlTmux::Impl::paste_if_alive(PaneId pane, const std::string& buffer) {
+  const std::string paste = command_line({"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
+  const auto done = co_await ask(
+      Request{.words = {"if-shell", "-F", "-t", pane.str(), "#{pane_dead}", "display-message -p dead", paste},
+              .replies = 2});
+  if (!done) co_return pass(done.error());
+  if (*done == "dead")
+    co_return fail(ErrorCode::conflict, "tmux", "the program in pane " + pane.str() + " ended");
+  co_return Result<>{};
 }
 
 Task<> ControlTmux::Impl::press(PaneId pane, std::vector<std::string> keys) {

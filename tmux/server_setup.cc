@@ -47,6 +47,7 @@ constexpr std::string_view kOptions[][3] = {
     {"-g", "default-shell", "/bin/sh"},           //
     {"-g", "update-environment", ""},             // nothing from the terminals of those who attach
     {"-g", "history-limit", "5000"},              // lines; kMaxCaptureLines
+    {"-g", "remain-on-exit-format", ""},          // its text would push the last picture's first row out
     {"-g", "remain-on-exit", "on"},               // a dead pane keeps its text for the crash report
     {"-g", "window-size", "latest"},              // the size of the terminal used last
     {"-g", "allow-rename", "off"},                // an agent does not name windows
@@ -58,12 +59,12 @@ constexpr std::string_view kOptions[][3] = {
     {"-g", "status-left-length", "70"},
     {"-g", "status-left", " #[bold]#{s/^agentmesh-//:session_name}#[nobold]  "},
     {"-g", "status-right-length", "100"},
-    {"-g", "status-right", "#{?pane_in_mode,scrolled: q returns  ,}#{=60:pane_title}  C-b d detaches "},
+    {"-g", "status-right",
+     "#{?pane_dead,the program ended (#{?pane_dead_signal,signal #{pane_dead_signal},status "
+     "#{pane_dead_status}})  ,}"
+     "#{?pane_in_mode,scrolled: q returns  ,}#{=60:pane_title}  C-b d detaches "},
     {"-g", "window-status-format", ""},
     {"-g", "window-status-current-format", ""},
-    {"-g", "remain-on-exit-format",
-     "agentmesh: the program ended (#{?pane_dead_signal,signal #{pane_dead_signal},status "
-     "#{pane_dead_status}})"},
 };
 
 }  // namespace
@@ -99,9 +100,6 @@ std::vector<std::vector<std::string>> server_setup() {
   for (const auto& [scope, name, value] : kOptions) {
     commands.push_back({"set-option", std::string(scope), std::string(name), std::string(value)});
   }
-  // A death is told at once, as a renamed window of the keeper; the subscription would take up to a second.
-  commands.push_back({"set-hook", "-g", "pane-died",
-                      "rename-window -t '=" + std::string(kKeeperSession) + ":' '#{hook_pane}'"});
   commands.push_back({"refresh-client", "-B", std::string(kSubscription) + "::" + all_panes_format()});
   return commands;
 }

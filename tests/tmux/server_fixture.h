@@ -1,0 +1,96 @@
+#pragma once
+// A private tmux server for one test, and the loop that drives it.
+
+#include "tests/fakes/programs.h"
+#include "tmux/control_tmux.h"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <signal.h>
+#include <sstream>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
+
+namespace agentmesh::tmux {
+
+struct ServerFixture : testing::Test {
+  boost::asio::io_context context;
+  TmuxOptions options{.socket = fmt::format("test-tmux-{}-{}", ::getpid(), ++count())};
+  std::vector<Event> events;
+  std::unique_ptr<ControlTmux> tmux = connect();
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / options.socket;
+
+  static int& count() {
+    static int servers = 0;
+    return servers;
+  }
+  std::unique_ptr<ControlTmux> connect() {
+    return std::make_unique<ControlTmux>(context.get_executor(), options,
+                                         [this](const Event& event) { events.push_back(event); });
+  }
+  void SetUp() override { std::filesystem::create_directories(folder); }
+  void TearDown() override {
+    wait(tmux->kill_server());
+    std::filesystem::remove_all(folder);
+  }
+
+  template <class T>
+  Result<T> wait(Task<T> task) {
+    std::optional<Result<T>> result;
+    boost::asio::co_spawn(context, std::move(task), [&](std::exception_ptr problem, Result<T> value) {
+      if (problem) std::rethrow_exception(problem);
+      result = std::move(value);
+    });
+    context.restart();
+    while (!result && context.run_one() > 0) continue;
+    return std::move(*result);
+  }
+  // Runs the loop until the condition holds; false when the limit passes first.
+  bool eventually(Millis limit, const std::function<bool()>& holds) {
+    const auto until = std::chrono::steady_clock::now() + limit;
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      context.restart();
+      context.run_for(Millis{5});
+    }
+    return true;
+  }
+
+  Pane open(const std::string& name, std::vector<std::string> argv) {
+    auto pane =
+        wait(tmux->open({.session = "agentmesh-" + name, .argv = std::move(argv), .size = {100, 30}}));
+    if (!pane) throw std::runtime_error(describe(pane.error()));
+    return *pane;
+  }
+  // The newest state that was pushed about a pane.
+  std::optional<Pane> pushed(PaneId id) const {
+    for (auto event = events.rbegin(); event != events.rend(); ++event) {
+      const auto* changed = std::get_if<PaneChanged>(&*event);
+      if (changed != nullptr && changed->pane.id == id) return changed->pane;
+    }
+    return std::nullopt;
+  }
+  bool has_title(PaneId id, const std::string& title) const {
+    const auto pane = pushed(id);
+    return pane && pane->title == title;
+  }
+  template <class E>
+  bool has_event() const {
+    return std::ranges::any_of(events, [](const Event& event) { return std::holds_alternative<E>(event); });
+  }
+  std::string screen(PaneId id) {
+    return wait(tmux->capture(id, 0, Rendering::text)).value_or("<no capture>");
+  }
+
+  static std::string read(const std::filesystem::path& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  }
+};
+
+}  // namespace agentmesh::tmux
