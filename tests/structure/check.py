@@ -72,7 +72,7 @@ def include_findings(path, number, line):
 def line_findings(path, number, line, machine_root):
     if path.endswith((".cc", ".h")):
         yield from include_findings(path, number, line)
-        if USING_NAMESPACE.match(line):
+        if USING_NAMESPACE.match(line) and "NOLINT" not in line:
             yield number, "using namespace"
         if path.startswith("tests/") and not path.startswith("tests/fakes/") and SLEEPS.search(line):
             yield number, "a sleep in a test: virtual time, or eventually(limit, condition)"
