@@ -6,6 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The base of every image, made by scripts/base-image where no image registry can be reached.
 base_image=debian:bookworm-slim
 base_suite=bookworm
+# What agents run in, made by `agentmesh image build`.
+sandbox_image=agentmesh/sandbox:latest
 
 # step TEXT: one line for the person who watches, on stderr so that stdout stays data.
 step() { printf '%s: %s\n' "${0##*/}" "$1" >&2; }
