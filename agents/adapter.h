@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/secret.h"
 #include "base/task.h"
 
 #include <cstdint>
@@ -31,9 +32,18 @@ namespace agentmesh::agents {
 
 // ---- launching ------------------------------------------------------------------------------------------
 
-enum class Place {
-  sandbox,  // the container is the boundary: the runner's own permission rules are opened
-  host,     // no container: the runner's own permission rules stay as the person set them
+constexpr std::uint16_t kSandboxHttpPort = 4096;
+constexpr std::string_view kSandboxHome = "/home/agent";
+constexpr std::string_view kSandboxRun =
+    "/run/agentmesh";  // hook.sock is ours, http.sock the image's relay's
+
+enum class Place { sandbox, host };
+
+// The runner's own permission rules.
+enum class Permissions {
+  open,  // nothing is asked: the container is the boundary. Refused for Place::host
+  ask,   // everything that acts is asked for
+  own,   // as the person configured the runner
 };
 
 enum class Conversation {
@@ -51,22 +61,20 @@ struct Provider {
 struct LaunchRequest {
   AgentName name;
   Place place = Place::sandbox;
+  Permissions permissions = Permissions::open;
   std::string command;  // custom: a shell line, needed; other runners: the program instead of their own name
   std::string model;    // "demo/scripted"; empty: the runner's default
   Provider provider;
   Conversation conversation = Conversation::fresh;
-  std::string session_id;
+  std::string session_id;  // the runner ends at once (exit 1) when its home does not hold it
+  // The run folder as the agent sees it: kSandboxRun, or the folder itself on the host.
+  std::filesystem::path run_dir = std::filesystem::path(kSandboxRun);
   // The port of the agent's own HTTP server on the agent's loopback. In a sandbox: kSandboxHttpPort.
   // On the host the caller picks a free one, and a password (random_hex(16)), because others share the
   // loopback.
   std::uint16_t http_port = 0;
-  std::string http_password;
+  Secret http_password;
 };
-
-constexpr std::uint16_t kSandboxHttpPort = 4096;
-constexpr std::string_view kSandboxHome = "/home/agent";
-constexpr std::string_view kSandboxRun =
-    "/run/agentmesh";  // holds hook.sock (ours) and http.sock (the relay's)
 
 struct HomeFile {
   std::filesystem::path path;  // relative to the agent's HOME, never leaves it
@@ -144,10 +152,16 @@ struct Delivery {
 
 std::string_view to_string(DeliveryResult result);
 
+enum class Attempt {
+  first,     // never handed to the runner before
+  repeated,  // may have been, by a daemon that died: the conversation is searched for it first
+};
+
 struct Message {
   std::string id;    // the caller's, stable over retries: the same id is delivered at most once
-  std::string text;  // UTF-8, at most kMaxMessageBytes
+  std::string text;  // UTF-8, not empty, at most kMaxMessageBytes
   Millis limit{};    // how long deliver() may take, verification included
+  Attempt attempt = Attempt::first;
 };
 
 constexpr std::size_t kMaxMessageBytes = 64 * 1024;
@@ -162,7 +176,7 @@ struct LinkContext {
   std::filesystem::path run_dir;
   // Host runs only: the port and password of the LaunchRequest. 0: use http.sock.
   std::uint16_t http_port = 0;
-  std::string http_password;
+  Secret http_password;
   // The folder of the agent's work as the agent names it ("/workspace").
   std::string workdir;
 };
@@ -202,7 +216,8 @@ class Adapter {
   virtual std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const = 0;
 };
 
-// "opencode", "custom". Errors: invalid, naming the runners this version knows. The adapter lives for ever.
+// "opencode", "custom" (which knows its state only when the program tells it: docs/runners.md). Errors:
+// invalid, naming the runners this version knows. The adapter lives for ever.
 Result<const Adapter*> find_adapter(std::string_view runner);
 
 }  // namespace agentmesh::agents

@@ -1,0 +1,102 @@
+#pragma once
+// What opencode says, as Signals. Pure: told the events of `/event` and the answers of the snapshot requests,
+// it answers what changed. It folds all sessions into one state, in this order: a permission is open, a
+// question is open, the provider holds us back, a session is busy, idle. So a sub-agent's work is work, and
+// opencode's "idle" while something is asked is not idle.
+// It stands any input: garbage, wrong types, unknown events, the same twice, the wrong order.
+
+#include "agents/adapter.h"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace agentmesh::agents {
+
+constexpr std::size_t kMaxOpencodeSessions = 256;    // remembered; the oldest are forgotten first
+constexpr std::size_t kMaxOpencodeAsked = 64;        // permissions or questions open at once
+constexpr std::size_t kMaxOpencodeRemembered = 256;  // ids of closed prompts and seen tool calls
+
+struct OpencodeSnapshot {
+  std::string status;       // GET /session/status
+  std::string permissions;  // GET /permission
+  std::string questions;    // GET /question
+};
+
+class OpencodeState {
+ public:
+  // One event's JSON. What is not an event of a known form changes nothing but wants_snapshot().
+  std::vector<Signal> event(std::string_view json);
+
+  // The whole state, as asked for. It replaces what events said. Errors: invalid (not the documented form):
+  // the state is then unknown, as after lost().
+  Result<std::vector<Signal>> snapshot(const OpencodeSnapshot& answers);
+
+  // The source is gone. Nothing is known until the next snapshot.
+  std::vector<Signal> lost(std::string why);
+
+  // Counts events that changed the state: a snapshot during which it moved is taken again.
+  std::uint64_t generation() const { return generation_; }
+  // An event could not be understood, or opencode reloaded itself: ask for the state again.
+  bool wants_snapshot() const { return wants_snapshot_; }
+
+  // The conversation a person sees: the top session that was last made, opened or spoken to.
+  const std::optional<std::string>& session() const { return session_; }
+  void set_session(std::string id) { session_ = std::move(id); }
+
+ private:
+  enum class Summary { unknown, permission, question, limited, busy, held, idle };
+  using Signals = std::vector<Signal>;
+  using Asked = std::map<std::string, std::string>;  // id -> what for
+  // Of one session that is not idle.
+  struct Work {
+    bool limited = false;  // the provider refuses for now
+    std::string why;
+    std::optional<WallTime> until;
+
+    bool operator==(const Work&) const = default;
+  };
+  struct Kinds {
+    SignalKind asked;
+    SignalKind closed;
+  };
+
+  void dispatch(const std::string& type, const nlohmann::json& properties, Signals& out);
+  void on_status(const nlohmann::json& properties);
+  void on_error(const nlohmann::json& properties);
+  void on_session(const nlohmann::json& properties, Signals& out);
+  void on_message(const nlohmann::json& properties, Signals& out);
+  void on_part(const nlohmann::json& properties, Signals& out);
+  void on_asked(Asked& open, Kinds kinds, const nlohmann::json& properties, Signals& out);
+  void on_closed(Asked& open, Kinds kinds, const nlohmann::json& properties, Signals& out);
+  void set_work(const std::string& session, std::optional<Work> work);
+  void replace(Asked& open, Kinds kinds, Asked now, Signals& out);
+  void learn(const std::string& session, Signals& out);
+  void settle(std::string_view source, Signals& out);
+  Summary summary() const;
+  const Work* limited_work() const;
+
+  std::map<std::string, Work> work_;
+  std::set<std::string> children_;  // sessions of sub-agents
+  Asked permissions_;
+  Asked questions_;
+  std::deque<std::string> closed_;      // ids of prompts that were answered
+  std::deque<std::string> tool_calls_;  // ids of calls that were told
+  std::optional<std::string> session_;
+  std::optional<Signal> held_;  // an error that ended a turn and lasts until the next one
+  Summary told_ = Summary::unknown;
+  Work told_work_;
+  std::string last_error_;
+  bool known_ = false;
+  bool aborted_ = false;
+  bool wants_snapshot_ = false;
+  std::uint64_t generation_ = 0;
+};
+
+}  // namespace agentmesh::agents
