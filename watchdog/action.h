@@ -19,7 +19,8 @@ namespace agentmesh::watchdog {
 // the agent as it was before (step.h).
 struct Persist {};
 
-// Containers are addressed by name (container_name), so that a lost id does not matter.
+// Containers are addressed by name (container_name), so that a lost id does not matter; Start alone by id, so
+// that one that arrives late cannot start a later container of the same name.
 struct Create {
   RunId run;
   std::string spec_hash;
@@ -27,6 +28,7 @@ struct Create {
 };
 struct Start {
   RunId run;
+  std::string container_id;
 };
 struct Stop {  // save the context, then SIGTERM, after the timeout SIGKILL
   RunId run;

@@ -207,7 +207,7 @@ void begin_create(Change& c) {
 
 void begin_start(Change& c) {
   enter(c, Phase::starting, c.policy.start_timeout);
-  c.act(Start{c.agent.run});
+  c.act(Start{c.agent.run, c.agent.container_id});
 }
 
 void launch(Change& c) {

@@ -17,10 +17,11 @@
 namespace agentmesh::watchdog::test {
 
 enum class Mood { chaos, calm };
+enum class Telling { silent, history };
 
 class World {
  public:
-  explicit World(std::uint64_t seed);
+  World(std::uint64_t seed, Telling telling);
   // Chaos, then calm. The first broken promise, or empty.
   std::string run();
   std::uint64_t steps() const { return steps_; }
@@ -30,6 +31,7 @@ class World {
 
  private:
   struct Container {
+    std::string id;
     ContainerState state = ContainerState::created;
     int exit_code = 0;
     bool oom = false;
@@ -51,6 +53,7 @@ class World {
   void say(std::string what);
 
   void feed(const Event& event);
+  void tell(const Event& event, const Agent& before, const Step& next);
   bool perform_all(const Agent& before, const std::vector<Action>& actions);
   void crash();
   void boot();
@@ -77,7 +80,7 @@ class World {
   // Carries an engine effect out with this seed's luck: done, refused, lied about, lost, late.
   void effect(Effect effect, RunId run, std::function<bool()> does);
   bool do_create(RunId run);
-  bool do_start(RunId run);
+  bool do_start(RunId run, const std::string& id);
   bool do_end(RunId run, int code);
   bool do_remove(RunId run);
   void live_a_little(RunId run);
@@ -88,6 +91,7 @@ class World {
   int running() const;
   std::string verdict() const;
 
+  bool telling_;
   std::mt19937_64 random_;
   Mood mood_ = Mood::chaos;
   WallTime time_{Millis{1'700'000'000'000}};
@@ -96,6 +100,7 @@ class World {
   std::uint64_t order_ = 0;
 
   std::map<RunId, Container> containers_;
+  std::uint64_t made_ = 0;
   PaneState pane_ = PaneState::none;
   bool engine_up_ = true;
 
