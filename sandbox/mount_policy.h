@@ -24,13 +24,15 @@ namespace agentmesh::sandbox {
 constexpr std::size_t kMaxPathBytes = 4096;
 constexpr std::size_t kMaxEntriesSearchedForSockets = 4096;  // of the top of a folder that is to be mounted
 
+enum class SourceKind { folder, file, other };
+
 // A source as it was found. dev and inode let the daemon see that it is still the same just before start.
 struct ResolvedSource {
   std::string path;  // real, absolute, without links
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   Identity owner;
-  bool folder = true;
+  SourceKind kind = SourceKind::folder;
 };
 
 struct MountRequest {
@@ -74,7 +76,12 @@ class MountPolicy {
 
  private:
   Result<ResolvedSource> judged(const std::string& path) const;
+  std::optional<Error> refused_socket(const std::string& path) const;
+  std::optional<Error> refused_path(const std::string& path) const;         // by its text
+  std::optional<Error> refused_object(const ResolvedSource& source) const;  // whatever its path
+
   PolicyFacts facts_;
+  std::vector<std::string> real_sockets_;  // without links on the way: what lies above them shows them
 };
 
 // Opens without following links out. Errors: invalid, denied (rule link-out or unreadable).
