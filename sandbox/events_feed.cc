@@ -15,6 +15,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -78,6 +79,29 @@ std::string events_url(const std::string& owner, std::int64_t since_ns) {
 std::int64_t wall_now_ns() {
   return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
 }
+
+// Ends a conversation. Asio's own handler for that lives in the signal and may be posted: the signal is kept
+// until both that and the conversation are over.
+class Ender {
+ public:
+  // The completion handler of one co_spawn, which this can end.
+  template <class Handler>
+  auto bind(Handler handler) {
+    signal_ = std::make_shared<asio::cancellation_signal>();
+    return asio::bind_cancellation_slot(signal_->slot(),
+                                        [keep = signal_, handler](auto&&... arguments) mutable {
+                                          handler(std::forward<decltype(arguments)>(arguments)...);
+                                        });
+  }
+  void end(const asio::any_io_executor& executor) {
+    if (!signal_) return;
+    signal_->emit(asio::cancellation_type::terminal);
+    asio::post(executor, [keep = signal_] {});
+  }
+
+ private:
+  std::shared_ptr<asio::cancellation_signal> signal_;
+};
 
 // The newest events, to know a repeated one.
 class Seen {
@@ -147,8 +171,8 @@ class EventsFeed::Impl : public std::enable_shared_from_this<EventsFeed::Impl> {
     connected_ = false;
     retry_.cancel();
     quiet_.cancel();
-    stream_.emit(asio::cancellation_type::terminal);
-    ping_.emit(asio::cancellation_type::terminal);
+    stream_.end(executor_);
+    ping_.end(executor_);
   }
 
   bool connected() const { return connected_; }
@@ -179,8 +203,8 @@ class EventsFeed::Impl : public std::enable_shared_from_this<EventsFeed::Impl> {
   EventsHandlers handlers_;
   asio::steady_timer retry_;
   asio::steady_timer quiet_;
-  asio::cancellation_signal stream_;
-  asio::cancellation_signal ping_;
+  Ender stream_;
+  Ender ping_;
   wire::LineSplitter lines_{kMaxEventBytes, [this](std::string_view line) { take_line(line); }};
   Seen seen_;
   Steady::time_point heard_;
@@ -213,8 +237,7 @@ void EventsFeed::Impl::connect() {
     if (failure) result = fail(ErrorCode::internal, "events", "the request for events failed");
     self.stream_ended(std::move(result));
   });
-  asio::co_spawn(executor_, http_.send(std::move(request)),
-                 asio::bind_cancellation_slot(stream_.slot(), std::move(ended)));
+  asio::co_spawn(executor_, http_.send(std::move(request)), stream_.bind(std::move(ended)));
 }
 
 void EventsFeed::Impl::stream_begins(int status) {
@@ -284,8 +307,7 @@ void EventsFeed::Impl::ping() {
   request.connect_timeout = request.total_timeout = options_.ping_deadline;
   auto ended = alive(
       [](Impl& self, std::exception_ptr, const Result<net::HttpResponse>& result) { self.pinged(result); });
-  asio::co_spawn(executor_, http_.send(std::move(request)),
-                 asio::bind_cancellation_slot(ping_.slot(), std::move(ended)));
+  asio::co_spawn(executor_, http_.send(std::move(request)), ping_.bind(std::move(ended)));
 }
 
 void EventsFeed::Impl::pinged(const Result<net::HttpResponse>& result) {
@@ -295,7 +317,7 @@ void EventsFeed::Impl::pinged(const Result<net::HttpResponse>& result) {
     return watch_quiet();
   }
   hung_ = result.error();
-  stream_.emit(asio::cancellation_type::terminal);
+  stream_.end(executor_);
 }
 
 EventsFeed::EventsFeed(asio::any_io_executor executor, net::HttpClient& http, EventsFeedOptions options,
