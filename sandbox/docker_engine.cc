@@ -38,6 +38,11 @@ std::string container_path(const std::string& id, std::string_view rest) {
   return "/containers/" + wire::encode(id) + std::string(rest);
 }
 
+// An empty id in the path would ask for something else.
+bool names_nothing(std::string_view path) {
+  return path.find("//") != path.npos || path.find("/?") != path.npos || path.ends_with('/');
+}
+
 bool is_success(int status) { return (status >= 200 && status < 300) || status == 304; }
 
 // A missing thing is what the caller wanted.
