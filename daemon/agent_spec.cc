@@ -1,0 +1,163 @@
+#include "daemon/agent_spec.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agents/adapter.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+namespace agentmesh::daemon {
+namespace {
+
+using nlohmann::json;
+
+Result<void> no_secrets(const std::map<std::string, std::string>& env) {
+  for (const auto& [key, value] : env) {
+    const bool named = !key.empty() && key.find_first_of("= \n") == std::string::npos;
+    if (!named) return fail(ErrorCode::invalid, "env", fmt::format("'{}' is not a variable's name", key), "KEY=VALUE");
+    if (redact(value) == value) continue;
+    return fail(ErrorCode::denied, "env", fmt::format("{} looks like a real secret, and none may enter a sandbox", key),
+                "rule: no-secret-in-sandbox");
+  }
+  return {};
+}
+
+template <class T, class Check, class Read>
+Result<void> take(const json& object, const char* key, std::optional<T>& into, Check check, Read read) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return {};
+  if (!check(*found)) return fail(ErrorCode::invalid, "start", fmt::format("'{}' has the wrong type", key));
+  auto value = read(*found);
+  if (!value) return pass(value.error());
+  into = *value;
+  return {};
+}
+
+Result<void> take_text(const json& object, const char* key, std::optional<std::string>& into) {
+  return take(object, key, into, [](const json& v) { return v.is_string(); },
+              [](const json& v) -> Result<std::string> { return v.get<std::string>(); });
+}
+
+Result<void> take_numbers(const json& object, config::AgentSettings& into) {
+  const auto is_text = [](const json& v) { return v.is_string(); };
+  const auto cpus = [](const json& v) { return sandbox::parse_cpus(v.get<std::string>()); };
+  const auto memory = [](const json& v) { return parse_size(v.get<std::string>()); };
+  if (auto done = take(object, "cpus", into.cpus, is_text, cpus); !done) {
+    return fail(ErrorCode::invalid, "start", "--sandbox-cpu: " + done.error().what, done.error().hint);
+  }
+  if (auto done = take(object, "memory", into.memory_bytes, is_text, memory); !done) {
+    return fail(ErrorCode::invalid, "start", "--sandbox-memory: " + done.error().what, done.error().hint);
+  }
+  return take(object, "pids", into.pids, [](const json& v) { return v.is_number_integer(); },
+              [](const json& v) -> Result<std::int64_t> { return v.get<std::int64_t>(); });
+}
+
+Result<void> take_mounts(const json& object, config::AgentSettings& into) {
+  for (const json& item : object.value("mounts", json::array())) {
+    if (!item.is_string()) return fail(ErrorCode::invalid, "start", "'mounts' must be a list of texts");
+    into.mounts.push_back(item.get<std::string>());
+  }
+  return {};
+}
+
+Result<void> take_env(const json& object, config::AgentSettings& into) {
+  const json env = object.value("env", json::object());
+  if (!env.is_object()) return fail(ErrorCode::invalid, "start", "'env' must be an object");
+  for (const auto& [key, value] : env.items()) {
+    if (!value.is_string()) return fail(ErrorCode::invalid, "start", "'env' values must be texts");
+    into.env[key] = value.get<std::string>();
+  }
+  return {};
+}
+
+Result<void> known_network(const std::string& network) {
+  if (network == "none" || network == "bridge") return {};
+  if (network == "egress") {
+    return fail(ErrorCode::denied, "network", "the egress network needs the gateway, which this version does not have",
+                "choose --network none (closed) or --network bridge (open to the internet)");
+  }
+  return fail(ErrorCode::invalid, "network", fmt::format("'{}' is not a network", network), "none, egress or bridge");
+}
+
+}  // namespace
+
+json to_json(const AgentSpec& spec) {
+  return json{{"runner", spec.runner},   {"model", spec.model},   {"command", spec.command}, {"workdir", spec.workdir},
+              {"image", spec.image},     {"cpus", spec.cpus},     {"memory_bytes", spec.memory_bytes},
+              {"pids", spec.pids},       {"network", spec.network}, {"mounts", spec.mounts},  {"env", spec.env}};
+}
+
+Result<AgentSpec> spec_from_json(const json& row) {
+  try {
+    AgentSpec spec;
+    row.at("runner").get_to(spec.runner);
+    row.at("model").get_to(spec.model);
+    row.at("command").get_to(spec.command);
+    row.at("workdir").get_to(spec.workdir);
+    row.at("image").get_to(spec.image);
+    row.at("cpus").get_to(spec.cpus);
+    row.at("memory_bytes").get_to(spec.memory_bytes);
+    row.at("pids").get_to(spec.pids);
+    row.at("network").get_to(spec.network);
+    row.at("mounts").get_to(spec.mounts);
+    row.at("env").get_to(spec.env);
+    return spec;
+  } catch (const json::exception& problem) {
+    return fail(ErrorCode::invalid, "journal", fmt::format("an agent's specification cannot be read: {}", problem.what()));
+  }
+}
+
+Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name, const config::AgentSettings& flags) {
+  config::AgentSettings settings = flags;
+  if (const auto own = config.agents.find(name); own != config.agents.end()) settings = merge(settings, own->second);
+  settings = merge(merge(settings, config.defaults), config::built_in());
+  const auto adapter = agents::find_adapter(*settings.runner);
+  if (!adapter) return pass(adapter.error());
+  if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
+  if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
+  if (!settings.workdir) return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
+  return AgentSpec{.runner = *settings.runner,
+                   .model = settings.model.value_or(""),
+                   .command = settings.command.value_or(""),
+                   .workdir = *settings.workdir,
+                   .image = *settings.image,
+                   .cpus = *settings.cpus,
+                   .memory_bytes = settings.memory_bytes.value_or((*adapter)->facts().memory_bytes),
+                   .pids = *settings.pids,
+                   .network = *settings.network,
+                   .mounts = settings.mounts,
+                   .env = settings.env};
+}
+
+Result<config::AgentSettings> settings_from_json(const json& object) {
+  constexpr std::array<std::string_view, 11> kKnown{"runner", "model", "command", "workdir", "image", "cpus",
+                                                    "memory", "pids",  "network", "mounts",  "env"};
+  if (!object.is_object()) return fail(ErrorCode::invalid, "start", "settings must be an object");
+  for (const auto& [key, unused] : object.items()) {
+    if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
+      return fail(ErrorCode::invalid, "start", fmt::format("unknown setting '{}'", key));
+    }
+  }
+  config::AgentSettings settings;
+  Result<void> done;
+  const auto text = [&](const char* key, std::optional<std::string>& into) {
+    if (done) done = take_text(object, key, into);
+  };
+  text("runner", settings.runner);
+  text("model", settings.model);
+  text("command", settings.command);
+  text("workdir", settings.workdir);
+  text("image", settings.image);
+  text("network", settings.network);
+  if (done) done = take_numbers(object, settings);
+  if (done) done = take_mounts(object, settings);
+  if (done) done = take_env(object, settings);
+  if (!done) return pass(done.error());
+  return settings;
+}
+
+std::string hash_of(const AgentSpec& spec) { return sha256_hex(to_json(spec).dump()); }
+
+}  // namespace agentmesh::daemon

@@ -1,0 +1,45 @@
+#pragma once
+// What one agent was started with, resolved: every default filled in. Saved beside its record, so that a
+// restart of the daemon needs no configuration to bring it back the same.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "sandbox/run_spec.h"
+
+namespace agentmesh::daemon {
+
+struct AgentSpec {
+  std::string runner;
+  std::string model;
+  std::string command;
+  std::string workdir;  // resolved by the mount policy
+  std::string image;    // as the person named it; resolved to an id at each create
+  double cpus = 1.0;
+  std::uint64_t memory_bytes = 0;
+  std::int64_t pids = 0;
+  std::string network;
+  std::vector<std::string> mounts;
+  std::map<std::string, std::string> env;
+};
+
+nlohmann::json to_json(const AgentSpec& spec);
+// Errors: invalid (a row that this version did not write).
+Result<AgentSpec> spec_from_json(const nlohmann::json& row);
+
+// Flags over [agents.NAME] over [defaults] over built in. Errors: invalid (bad runner, no command for custom),
+// denied (an environment value that looks like a real secret).
+Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name, const config::AgentSettings& flags);
+
+// Settings as the control socket carries them; unknown names and wrong types are errors.
+Result<config::AgentSettings> settings_from_json(const nlohmann::json& object);
+
+std::string hash_of(const AgentSpec& spec);
+
+}  // namespace agentmesh::daemon
