@@ -1,12 +1,12 @@
 #include "daemon/agent_spec.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "agents/adapter.h"
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/text.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::daemon {
 namespace {
@@ -16,9 +16,11 @@ using nlohmann::json;
 Result<void> no_secrets(const std::map<std::string, std::string>& env) {
   for (const auto& [key, value] : env) {
     const bool named = !key.empty() && key.find_first_of("= \n") == std::string::npos;
-    if (!named) return fail(ErrorCode::invalid, "env", fmt::format("'{}' is not a variable's name", key), "KEY=VALUE");
+    if (!named)
+      return fail(ErrorCode::invalid, "env", fmt::format("'{}' is not a variable's name", key), "KEY=VALUE");
     if (redact(value) == value) continue;
-    return fail(ErrorCode::denied, "env", fmt::format("{} looks like a real secret, and none may enter a sandbox", key),
+    return fail(ErrorCode::denied, "env",
+                fmt::format("{} looks like a real secret, and none may enter a sandbox", key),
                 "rule: no-secret-in-sandbox");
   }
   return {};
@@ -36,8 +38,9 @@ Result<void> take(const json& object, const char* key, std::optional<T>& into, C
 }
 
 Result<void> take_text(const json& object, const char* key, std::optional<std::string>& into) {
-  return take(object, key, into, [](const json& v) { return v.is_string(); },
-              [](const json& v) -> Result<std::string> { return v.get<std::string>(); });
+  return take(
+      object, key, into, [](const json& v) { return v.is_string(); },
+      [](const json& v) -> Result<std::string> { return v.get<std::string>(); });
 }
 
 Result<void> take_numbers(const json& object, config::AgentSettings& into) {
@@ -50,8 +53,9 @@ Result<void> take_numbers(const json& object, config::AgentSettings& into) {
   if (auto done = take(object, "memory", into.memory_bytes, is_text, memory); !done) {
     return fail(ErrorCode::invalid, "start", "--sandbox-memory: " + done.error().what, done.error().hint);
   }
-  return take(object, "pids", into.pids, [](const json& v) { return v.is_number_integer(); },
-              [](const json& v) -> Result<std::int64_t> { return v.get<std::int64_t>(); });
+  return take(
+      object, "pids", into.pids, [](const json& v) { return v.is_number_integer(); },
+      [](const json& v) -> Result<std::int64_t> { return v.get<std::int64_t>(); });
 }
 
 Result<void> take_mounts(const json& object, config::AgentSettings& into) {
@@ -75,18 +79,28 @@ Result<void> take_env(const json& object, config::AgentSettings& into) {
 Result<void> known_network(const std::string& network) {
   if (network == "none" || network == "bridge") return {};
   if (network == "egress") {
-    return fail(ErrorCode::denied, "network", "the egress network needs the gateway, which this version does not have",
+    return fail(ErrorCode::denied, "network",
+                "the egress network needs the gateway, which this version does not have",
                 "choose --network none (closed) or --network bridge (open to the internet)");
   }
-  return fail(ErrorCode::invalid, "network", fmt::format("'{}' is not a network", network), "none, egress or bridge");
+  return fail(ErrorCode::invalid, "network", fmt::format("'{}' is not a network", network),
+              "none, egress or bridge");
 }
 
 }  // namespace
 
 json to_json(const AgentSpec& spec) {
-  return json{{"runner", spec.runner},   {"model", spec.model},   {"command", spec.command}, {"workdir", spec.workdir},
-              {"image", spec.image},     {"cpus", spec.cpus},     {"memory_bytes", spec.memory_bytes},
-              {"pids", spec.pids},       {"network", spec.network}, {"mounts", spec.mounts},  {"env", spec.env}};
+  return json{{"runner", spec.runner},
+              {"model", spec.model},
+              {"command", spec.command},
+              {"workdir", spec.workdir},
+              {"image", spec.image},
+              {"cpus", spec.cpus},
+              {"memory_bytes", spec.memory_bytes},
+              {"pids", spec.pids},
+              {"network", spec.network},
+              {"mounts", spec.mounts},
+              {"env", spec.env}};
 }
 
 Result<AgentSpec> spec_from_json(const json& row) {
@@ -105,19 +119,23 @@ Result<AgentSpec> spec_from_json(const json& row) {
     row.at("env").get_to(spec.env);
     return spec;
   } catch (const json::exception& problem) {
-    return fail(ErrorCode::invalid, "journal", fmt::format("an agent's specification cannot be read: {}", problem.what()));
+    return fail(ErrorCode::invalid, "journal",
+                fmt::format("an agent's specification cannot be read: {}", problem.what()));
   }
 }
 
-Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name, const config::AgentSettings& flags) {
+Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
+                               const config::AgentSettings& flags) {
   config::AgentSettings settings = flags;
-  if (const auto own = config.agents.find(name); own != config.agents.end()) settings = merge(settings, own->second);
+  if (const auto own = config.agents.find(name); own != config.agents.end())
+    settings = merge(settings, own->second);
   settings = merge(merge(settings, config.defaults), config::built_in());
   const auto adapter = agents::find_adapter(*settings.runner);
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
   if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
-  if (!settings.workdir) return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
+  if (!settings.workdir)
+    return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
   return AgentSpec{.runner = *settings.runner,
                    .model = settings.model.value_or(""),
                    .command = settings.command.value_or(""),

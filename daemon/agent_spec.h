@@ -2,16 +2,16 @@
 // What one agent was started with, resolved: every default filled in. Saved beside its record, so that a
 // restart of the daemon needs no configuration to bring it back the same.
 
+#include "base/result.h"
+#include "config/config.h"
+#include "sandbox/run_spec.h"
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
-
-#include "base/result.h"
-#include "config/config.h"
-#include "sandbox/run_spec.h"
 
 namespace agentmesh::daemon {
 
@@ -33,9 +33,10 @@ nlohmann::json to_json(const AgentSpec& spec);
 // Errors: invalid (a row that this version did not write).
 Result<AgentSpec> spec_from_json(const nlohmann::json& row);
 
-// Flags over [agents.NAME] over [defaults] over built in. Errors: invalid (bad runner, no command for custom),
-// denied (an environment value that looks like a real secret).
-Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name, const config::AgentSettings& flags);
+// Flags over [agents.NAME] over [defaults] over built in. Errors: invalid (bad runner, no command for
+// custom), denied (an environment value that looks like a real secret).
+Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
+                               const config::AgentSettings& flags);
 
 // Settings as the control socket carries them; unknown names and wrong types are errors.
 Result<config::AgentSettings> settings_from_json(const nlohmann::json& object);

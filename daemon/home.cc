@@ -1,11 +1,11 @@
 #include "daemon/home.h"
 
+#include "base/files.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
-
-#include "base/files.h"
 
 namespace agentmesh::daemon {
 namespace {
@@ -19,12 +19,14 @@ std::size_t longest_socket(const Home& home) { return home.socket().string().siz
 
 Result<void> prepare_home(const Home& home) {
   if (longest_socket(home) > kMaxSocketPath) {
-    return fail(ErrorCode::invalid, "home", fmt::format("{} is too long a path for a socket", home.root.string()),
+    return fail(ErrorCode::invalid, "home",
+                fmt::format("{} is too long a path for a socket", home.root.string()),
                 "choose a shorter AGENTMESH_HOME");
   }
   for (const auto& folder : {home.root, home.logs(), home.root / "agents", home.root / "workspaces"}) {
     if (auto made = make_dir(folder, 0700); !made) {
-      return fail(made.error().code, "home", made.error().what, "is the disk full or read-only, or the folder another user's?");
+      return fail(made.error().code, "home", made.error().what,
+                  "is the disk full or read-only, or the folder another user's?");
     }
   }
   struct stat info{};

@@ -1,12 +1,12 @@
 #pragma once
-// Where everything of one AGENTMESH_HOME lives. The folder and all below it are private to the user (0700), but
-// for an agent's own two folders, which belong to the user that its sandbox runs as.
-
-#include <filesystem>
-#include <string>
+// Where everything of one AGENTMESH_HOME lives. The folder and all below it are private to the user (0700),
+// but for an agent's own two folders, which belong to the user that its sandbox runs as.
 
 #include "base/ids.h"
 #include "base/result.h"
+
+#include <filesystem>
+#include <string>
 
 namespace agentmesh::daemon {
 
@@ -21,14 +21,22 @@ struct Home {
   std::filesystem::path lock() const { return root / "daemon.lock"; }
   std::filesystem::path logs() const { return root / "logs"; }
   std::filesystem::path daemon_log() const { return logs() / "daemon.log"; }
-  std::filesystem::path crash_log(const AgentName& agent) const { return logs() / ("crash-" + agent.str() + ".log"); }
-  std::filesystem::path agent_home(const AgentName& agent) const { return root / "agents" / agent.str() / "home"; }
-  std::filesystem::path agent_run(const AgentName& agent) const { return root / "agents" / agent.str() / "run"; }
-  std::filesystem::path agent_pane(const AgentName& agent) const { return root / "agents" / agent.str() / "pane"; }
+  std::filesystem::path crash_log(const AgentName& agent) const {
+    return logs() / ("crash-" + agent.str() + ".log");
+  }
+  std::filesystem::path agent_home(const AgentName& agent) const {
+    return root / "agents" / agent.str() / "home";
+  }
+  std::filesystem::path agent_run(const AgentName& agent) const {
+    return root / "agents" / agent.str() / "run";
+  }
+  std::filesystem::path agent_pane(const AgentName& agent) const {
+    return root / "agents" / agent.str() / "pane";
+  }
 };
 
-// Makes the folders. Errors: denied (read-only disk, another's folder), invalid (the socket's path would be longer
-// than a Unix socket allows, 107 bytes).
+// Makes the folders. Errors: denied (read-only disk, another's folder), invalid (the socket's path would be
+// longer than a Unix socket allows, 107 bytes).
 Result<void> prepare_home(const Home& home);
 
 }  // namespace agentmesh::daemon

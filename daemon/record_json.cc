@@ -141,7 +141,8 @@ Result<wd::AgentRecord> record_from_json(const json& row) {
     visit_exit(exit, record.exit);
     return record;
   } catch (const std::exception& problem) {
-    return fail(ErrorCode::invalid, "journal", fmt::format("an agent's row cannot be read: {}", problem.what()));
+    return fail(ErrorCode::invalid, "journal",
+                fmt::format("an agent's row cannot be read: {}", problem.what()));
   }
 }
 

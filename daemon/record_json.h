@@ -2,10 +2,10 @@
 // The watchdog's AgentRecord as the JSON text of a journal row, and back. Times are milliseconds since 1970.
 // docs/formats/state-db.md lists the members.
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "base/result.h"
 #include "watchdog/agent.h"
+
+#include <nlohmann/json_fwd.hpp>
 
 namespace agentmesh::daemon {
 

@@ -1,0 +1,39 @@
+#pragma once
+// From an agent's spec to what the engine is asked for: paths judged by the mount policy, the runner's launch
+// plan, and the run spec. It prepares the agent's folders on disk and talks to nobody.
+
+#include "agents/adapter.h"
+#include "base/ids.h"
+#include "daemon/agent_spec.h"
+#include "daemon/home.h"
+#include "sandbox/mount_policy.h"
+#include "sandbox/run_spec.h"
+#include "watchdog/agent.h"
+
+#include <string>
+
+namespace agentmesh::daemon {
+
+struct LaunchInput {
+  AgentName name;
+  RunId run;
+  watchdog::Conversation conversation = watchdog::Conversation::fresh;
+  std::string session_id;
+  std::string agent_id;
+  std::string owner;
+  std::string image_id;
+};
+
+// Checks without touching the disk, for an early and clear refusal: workdir, mounts, limits, the runner's
+// plan. Errors: invalid, denied (with the rule's name).
+Result<sandbox::ResolvedSource> check_launch(const AgentSpec& spec, const AgentName& name,
+                                             const sandbox::MountPolicy& policy,
+                                             const sandbox::HostCapacity& host);
+
+// Makes home and channel folders for the identity the agent runs as, writes first-run files that are absent,
+// and answers the run spec. Errors: as above, and those of the disk.
+Result<sandbox::RunSpec> prepare_launch(const AgentSpec& spec, const LaunchInput& input, const Home& home,
+                                        const sandbox::MountPolicy& policy,
+                                        const sandbox::HostCapacity& host);
+
+}  // namespace agentmesh::daemon
