@@ -1,0 +1,44 @@
+#pragma once
+// Carries out on the engine what the watchdog asked for one run, and says what came of it in the watchdog's
+// words. Stateless but for what it knows of the engine's host. It never decides what to do next.
+
+#include "base/task.h"
+#include "daemon/agent_spec.h"
+#include "daemon/home.h"
+#include "daemon/launch.h"
+#include "sandbox/engine.h"
+#include "sandbox/mount_policy.h"
+#include "watchdog/action.h"
+#include "watchdog/event.h"
+
+#include <string>
+
+namespace agentmesh::daemon {
+
+class Effects {
+ public:
+  // All references must outlive it.
+  Effects(sandbox::Engine& engine, const sandbox::MountPolicy& policy, const Home& home, std::string owner);
+
+  // The container's id; one that exists already with our labels is adopted. Errors as the engine's and
+  // launch's.
+  Task<std::string> create(AgentSpec spec, LaunchInput input);
+  Task<> start(AgentName agent, RunId run);
+  Task<> stop(AgentName agent, RunId run, Millis timeout);
+  Task<> kill(AgentName agent, RunId run);
+  Task<> remove(AgentName agent, RunId run);
+
+  // The engine's host, asked once; zeros (not checked) while the engine cannot be reached.
+  boost::asio::awaitable<sandbox::HostCapacity> capacity();
+
+ private:
+  Task<std::string> adopt(const std::string& container, const LaunchInput& input);
+
+  sandbox::Engine& engine_;
+  const sandbox::MountPolicy& policy_;
+  const Home& home_;
+  std::string owner_;
+  sandbox::HostCapacity host_;
+};
+
+}  // namespace agentmesh::daemon

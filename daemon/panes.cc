@@ -1,0 +1,109 @@
+#include "daemon/panes.h"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace agentmesh::daemon {
+namespace {
+
+constexpr tmux::Size kSize{160, 48};  // until a terminal attaches
+
+std::string last_lines(std::string text, int lines) {
+  std::size_t at = text.find_last_not_of("\n ");
+  text.resize(at == std::string::npos ? 0 : at + 1);
+  for (at = text.size(); lines > 0 && at != std::string::npos; --lines) {
+    at = at == 0 ? std::string::npos : text.rfind('\n', at - 1);
+  }
+  return at == std::string::npos ? text : text.substr(at + 1);
+}
+
+}  // namespace
+
+Panes::Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home& home, PaneOptions options)
+    : executor_(std::move(executor)), tmux_(tmux), home_(home), options_(std::move(options)) {}
+
+// The right to work on a session, until the returned value is destroyed.
+boost::asio::awaitable<std::shared_ptr<void>> Panes::turn(std::string session) {
+  if (lanes_[session].taken) {
+    auto timer =
+        std::make_shared<boost::asio::steady_timer>(executor_, boost::asio::steady_timer::time_point::max());
+    lanes_[session].waiting.push_back(timer);
+    boost::system::error_code ec;
+    co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
+  }
+  lanes_[session].taken = true;
+  co_return std::shared_ptr<void>(nullptr, [this, session](void*) {
+    Lane& lane = lanes_[session];
+    lane.taken = !lane.waiting.empty();
+    if (!lane.taken) return;
+    lane.waiting.front()->cancel();
+    lane.waiting.pop_front();
+  });
+}
+
+std::vector<std::string> Panes::relay(const AgentName& agent, RunId run) const {
+  return {options_.program,       "pane",    container_name(agent, run),      "--engine",
+          options_.engine_socket, "--state", home_.agent_pane(agent).string()};
+}
+
+Task<> Panes::open(AgentName agent, RunId run) {
+  const auto held = co_await turn(session_name(agent));
+  auto done = co_await open_now(agent, run);
+  co_return done;
+}
+
+Task<> Panes::open_now(const AgentName& agent, RunId run) {
+  const std::string session = session_name(agent);
+  if (auto up = co_await tmux_.ensure(); !up) co_return pass(up.error());
+  const auto listed = co_await tmux_.list();
+  if (!listed) co_return pass(listed.error());
+  gone(session);
+  for (const tmux::Pane& pane : *listed) seen(pane);
+  const auto known = panes_.find(session);
+  if (known != panes_.end() && !known->second.dead && runs_[session] == run) co_return Result<void>{};
+  Result<tmux::Pane> opened = fail(ErrorCode::internal, "tmux", "no pane");
+  if (known == panes_.end()) {
+    opened = co_await tmux_.open(
+        {.session = session, .argv = relay(agent, run), .env = {}, .workdir = "", .size = kSize});
+  } else {
+    opened = co_await tmux_.respawn(known->second.id, relay(agent, run));
+  }
+  if (!opened) co_return pass(opened.error());
+  runs_[session] = run;
+  seen(*opened);
+  co_return Result<void>{};
+}
+
+Task<> Panes::close(AgentName agent) {
+  const std::string session = session_name(agent);
+  const auto held = co_await turn(session);
+  auto closed = co_await tmux_.close(session);
+  if (closed) {
+    gone(session);
+    runs_.erase(session);
+  }
+  co_return closed;
+}
+
+Task<std::string> Panes::text(AgentName agent, int lines) {
+  const auto pane = pane_of(agent);
+  if (!pane) co_return fail(ErrorCode::not_found, "tmux", "the agent has no pane");
+  auto captured =
+      co_await tmux_.capture(pane->id, std::min(lines, tmux::kMaxCaptureLines), tmux::Rendering::text);
+  if (!captured) co_return captured;
+  co_return last_lines(std::move(*captured), lines);
+}
+
+void Panes::seen(const tmux::Pane& pane) { panes_.insert_or_assign(pane.session, pane); }
+
+void Panes::gone(const std::string& session) { panes_.erase(session); }
+
+void Panes::all_gone() { panes_.clear(); }
+
+std::optional<tmux::Pane> Panes::pane_of(const AgentName& agent) const {
+  const auto found = panes_.find(session_name(agent));
+  return found == panes_.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace agentmesh::daemon

@@ -1,0 +1,418 @@
+#include "daemon/supervisor.h"
+
+#include "base/log.h"
+#include "daemon/signals.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+
+}  // namespace
+
+Entry::Entry(asio::io_context& io, AgentRow row)
+    : agent(wd::load_agent(std::move(row.record))),
+      spec(std::move(row.spec)),
+      agent_id(std::move(row.agent_id)),
+      session_id(std::move(row.session_id)),
+      timer(io) {}
+
+Supervisor::Supervisor(World world, SupervisorHooks hooks)
+    : world_(world), hooks_(std::move(hooks)), deaths_({}), relist_timer_(world.io), slot_timer_(world.io) {
+  host_policy_.max_starting = static_cast<int>(world.config.watchdog.max_starting);
+  deaths_ = wd::DeathWatch(host_policy_);
+}
+
+Supervisor::~Supervisor() { stop(); }
+
+Result<void> Supervisor::load() {
+  auto rows = world_.journal.agents();
+  if (!rows) return pass(rows.error());
+  for (AgentRow& row : *rows) {
+    const std::string name = row.record.name.str();
+    entries_.emplace(name, std::make_unique<Entry>(world_.io, std::move(row)));
+  }
+  feed_all(wd::DaemonStarted{});
+  return {};
+}
+
+void Supervisor::run() {
+  asio::co_spawn(world_.io, relist_loop(), asio::detached);
+  request_look();
+}
+
+void Supervisor::stop() {
+  stopped_ = true;
+  alive_.reset();
+  relist_timer_.cancel();
+  slot_timer_.cancel();
+  for (auto& [name, entry] : entries_) {
+    entry->timer.cancel();
+    entry->link.reset();
+  }
+  note_change();
+}
+
+Result<void> Supervisor::start(const AgentName& name, AgentSpec spec) {
+  const std::string hash = hash_of(spec);
+  Entry* known = find(name.str());
+  if (known != nullptr && known->agent.wanted == wd::Wanted::running &&
+      known->agent.phase != wd::Phase::failed && known->agent.phase != wd::Phase::held &&
+      known->agent.phase != wd::Phase::backoff) {
+    return fail(ErrorCode::conflict, "start", fmt::format("{} is already running", name.str()),
+                fmt::format("agentmesh attach {0}, or agentmesh restart {0}", name.str()));
+  }
+  AgentRow row{wd::make_agent(name, world_.clock.now()), std::move(spec), "", ""};
+  if (known != nullptr) row = AgentRow{known->agent, std::move(row.spec), known->agent_id, known->session_id};
+  if (auto saved = world_.journal.save(row); !saved) return saved;
+  if (known == nullptr) {
+    entries_.emplace(name.str(), std::make_unique<Entry>(world_.io, std::move(row)));
+  } else {
+    known->spec = std::move(row.spec);
+  }
+  feed(name, wd::StartAsked{.spec_hash = hash});
+  if (find(name.str())->agent.wanted == wd::Wanted::running) return {};
+  return fail(ErrorCode::exhausted, "journal", "the start could not be saved", "is the disk full?");
+}
+
+Result<void> Supervisor::ask_stop(const AgentName& name, Millis timeout, wd::StopManner manner) {
+  Entry* entry = find(name.str());
+  if (entry == nullptr)
+    return fail(ErrorCode::not_found, "stop", fmt::format("no agent '{}'", name.str()),
+                "agentmesh list --all");
+  feed(name, wd::StopAsked{timeout, manner});
+  if (entry->agent.wanted == wd::Wanted::stopped) return {};
+  return fail(ErrorCode::exhausted, "journal", "the stop could not be saved", "is the disk full?");
+}
+
+Result<void> Supervisor::ask_restart(const AgentName& name, Millis timeout) {
+  Entry* entry = find(name.str());
+  if (entry == nullptr)
+    return fail(ErrorCode::not_found, "restart", fmt::format("no agent '{}'", name.str()),
+                "agentmesh list --all");
+  feed(name, wd::RestartAsked{.spec_hash = hash_of(entry->spec), .timeout = timeout});
+  return {};
+}
+
+Entry* Supervisor::find(std::string_view name) {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : found->second.get();
+}
+
+Entry* Supervisor::find_by_agent_id(std::string_view agent_id) {
+  for (auto& [name, entry] : entries_) {
+    if (entry->agent_id == agent_id) return entry.get();
+  }
+  return nullptr;
+}
+
+void Supervisor::feed(const AgentName& name, const wd::Event& event) {
+  Entry* entry = find(name.str());
+  if (entry == nullptr || stopped_) return;
+  apply(*entry, wd::step(entry->agent, event, policy_of(*entry), world_.clock.now()));
+}
+
+void Supervisor::feed_all(const wd::Event& event) {
+  for (auto& [name, entry] : entries_) feed(entry->agent.name, event);
+}
+
+// The journal first: a step whose row is not on the disk is as if it had not been taken.
+void Supervisor::apply(Entry& entry, wd::Step next) {
+  const bool persist = !next.actions.empty() && std::holds_alternative<wd::Persist>(next.actions.front());
+  if (persist) {
+    if (auto saved = world_.journal.save_record(next.agent); !saved) {
+      log_error(saved.error());
+      arm(entry);
+      return;
+    }
+  }
+  const wd::Phase before = entry.agent.phase;
+  entry.agent = std::move(next.agent);
+  arm(entry);
+  sync_link(entry);
+  for (const wd::Action& action : next.actions) perform(entry, action);
+  if (entry.agent.phase != before) after_phase(entry, before);
+  hooks_.changed(entry);
+  note_change();
+}
+
+void Supervisor::after_phase(Entry& entry, wd::Phase before) {
+  const bool died = entry.agent.phase == wd::Phase::ended && before != wd::Phase::stopping &&
+                    entry.agent.wanted == wd::Wanted::running;
+  if (died) {
+    const auto since = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
+    if (since) {
+      world_.events.add("", "mass_death",
+                        "many agents died together: starts are held while the engine is checked");
+      feed_all(wd::MassDeath{*since});
+      request_look();
+    }
+  }
+  admit();
+}
+
+std::size_t Supervisor::alive() const {
+  return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& item) {
+    return item.second->agent.phase == wd::Phase::up || item.second->agent.phase == wd::Phase::launching;
+  }));
+}
+
+// Who may start now, posted so that a step never runs inside another agent's step.
+void Supervisor::admit() {
+  asio::post(world_.io, [this, guard = std::weak_ptr<int>(alive_)] {
+    if (guard.expired() || deaths_.holds(world_.clock.now())) return;
+    std::vector<const wd::Agent*> agents;
+    for (const auto& [name, entry] : entries_) agents.push_back(&entry->agent);
+    const WallTime now = world_.clock.now();
+    std::vector<AgentName> chosen;
+    for (const wd::Agent* agent : wd::next_starts(agents, host_policy_, now)) chosen.push_back(agent->name);
+    for (const AgentName& name : chosen) feed(name, wd::Admitted{});
+    const auto slot = wd::next_slot(agents, host_policy_, now);
+    if (!slot) return;
+    slot_timer_.expires_after(std::max(*slot - now, Millis{1}));
+    slot_timer_.async_wait([this, guard](boost::system::error_code ec) {
+      if (!ec && !guard.expired()) admit();
+    });
+  });
+}
+
+void Supervisor::arm(Entry& entry) {
+  const auto wake = wd::next_wake(entry.agent);
+  entry.timer.cancel();
+  if (!wake) return;
+  // Never at once: a row that cannot be saved must not spin.
+  const Millis wait = std::max(*wake - world_.clock.now(), Millis{10});
+  entry.timer.expires_after(wait);
+  entry.timer.async_wait(
+      [this, name = entry.agent.name, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+        if (ec || guard.expired()) return;
+        feed(name, wd::Tick{});
+        admit();
+      });
+}
+
+wd::Policy Supervisor::policy_of(const Entry& entry) const {
+  const config::Watchdog& configured = world_.config.watchdog;
+  wd::Policy policy;
+  policy.max_restarts = static_cast<int>(configured.max_restarts);
+  policy.restart_window = configured.restart_window;
+  policy.backoff_first = configured.backoff_first;
+  policy.backoff_max = configured.backoff_max;
+  policy.jitter_percent = static_cast<int>(configured.backoff_jitter_percent);
+  policy.stable_after = configured.stable_after;
+  policy.stuck_after = configured.stuck_after;
+  policy.nudge_wait = configured.nudge_wait;
+  policy.on_permission = configured.on_permission == "deny"               ? wd::OnPermission::deny
+                         : configured.on_permission == "allow-in-sandbox" ? wd::OnPermission::allow_in_sandbox
+                                                                          : wd::OnPermission::ask;
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  policy.ready_timeout =
+      adapter ? std::min((*adapter)->facts().ready_limit, configured.ready_limit) : configured.ready_limit;
+  return policy;
+}
+
+// A link lives exactly as long as a run that has been or is being started.
+void Supervisor::sync_link(Entry& entry) {
+  const wd::Phase phase = entry.agent.phase;
+  const bool wanted = phase == wd::Phase::starting || phase == wd::Phase::launching || phase == wd::Phase::up;
+  if (entry.link && (!wanted || entry.link_run != entry.agent.run)) entry.link.reset();
+  if (!wanted || entry.link) return;
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  if (!adapter) return;
+  const RunId run = entry.agent.run;
+  const AgentName name = entry.agent.name;
+  agents::LinkContext context{.executor = world_.io.get_executor(),
+                              .http = world_.http,
+                              .clock = world_.clock,
+                              .run_dir = world_.home.agent_run(name),
+                              .http_port = 0,
+                              .http_password = "",
+                              .workdir = std::string(sandbox::kWorkspaceTarget)};
+  entry.link_run = run;
+  entry.link = (*adapter)->link(std::move(context),
+                                [this, name, run, guard = std::weak_ptr<int>(alive_)](agents::Signal signal) {
+                                  asio::post(world_.io, [this, name, run, guard, signal = std::move(signal)] {
+                                    if (!guard.expired()) on_signal(name, run, signal);
+                                  });
+                                });
+  if (auto started = entry.link->start(); !started) log_error(started.error());
+}
+
+void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signal& signal) {
+  Entry* entry = find(name.str());
+  if (entry == nullptr || entry->agent.run != run) return;
+  if (signal.kind == agents::SignalKind::session_learned && signal.id != entry->session_id) {
+    entry->session_id = signal.id;
+    if (auto saved = world_.journal.save_session(name, signal.id); !saved) log_error(saved.error());
+  }
+  const auto adapter = agents::find_adapter(entry->spec.runner);
+  const auto translated =
+      watchdog_signal(signal, run, world_.clock.now(), adapter && (*adapter)->facts().tells_permission);
+  if (proves_change(signal)) ++entry->changes;
+  if (translated) {
+    if (decides_state(signal)) entry->last_signal = DecidingSignal{signal, world_.clock.now()};
+    feed(name, *translated);
+  }
+  hooks_.signalled(*entry, signal);
+  note_change();
+}
+
+boost::asio::awaitable<bool> Supervisor::until(Millis limit, std::function<bool()> condition) {
+  asio::steady_timer timer(world_.io);
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (stopped_ || std::chrono::steady_clock::now() >= deadline) co_return false;
+    timer.expires_at(deadline);
+    const auto place = waiters_.insert(waiters_.end(), &timer);
+    boost::system::error_code ec;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    waiters_.erase(place);
+  }
+  co_return true;
+}
+
+void Supervisor::note_change() {
+  for (asio::steady_timer* waiter : waiters_) waiter->cancel();
+}
+
+void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
+  const auto label = [&](std::string_view key) {
+    const auto found = event.labels.find(std::string(key));
+    return found == event.labels.end() ? std::string() : found->second;
+  };
+  const auto name = AgentName::parse(label(sandbox::kAgentLabel));
+  const RunId run{std::strtoull(label(sandbox::kRunLabel).c_str(), nullptr, 10)};
+  if (!name) return;
+  switch (event.type) {
+    case sandbox::EventType::die:
+      feed(*name, wd::ContainerDied{run, event.exit_code.value_or(0), false});
+      break;
+    case sandbox::EventType::oom:
+      feed(*name, wd::OomKilled{run});
+      break;
+    case sandbox::EventType::destroy:
+      feed(*name, wd::ContainerGone{run});
+      break;
+    default:
+      break;
+  }
+}
+
+void Supervisor::on_engine_connected() {
+  if (!engine_reachable_) world_.events.add("", "engine_back", "the container engine answers");
+  engine_reachable_ = true;
+  deaths_.verified();
+  feed_all(wd::EngineBack{});
+  request_look();
+}
+
+void Supervisor::on_engine_lost(const Error& error) {
+  engine_reachable_ = false;
+  world_.events.add("", "engine_lost", describe(error));
+  feed_all(wd::EngineLost{});
+}
+
+void Supervisor::on_tmux_event(const tmux::Event& event) {
+  const auto lost = [this](const std::string& session) {
+    for (auto& [name, entry] : entries_) {
+      if (session_name(entry->agent.name) == session) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
+    }
+  };
+  if (const auto* changed = std::get_if<tmux::PaneChanged>(&event)) {
+    world_.panes.seen(changed->pane);
+    for (auto& [name, entry] : entries_) {
+      if (entry->link && session_name(entry->agent.name) == changed->pane.session)
+        entry->link->title(changed->pane.title);
+    }
+    if (changed->pane.dead) lost(changed->pane.session);
+  } else if (const auto* gone = std::get_if<tmux::PaneGone>(&event)) {
+    world_.panes.gone(gone->session);
+    lost(gone->session);
+  } else if (const auto* server_lost = std::get_if<tmux::ServerLost>(&event)) {
+    world_.panes.all_gone();
+    world_.events.add("", "tmux_lost", server_lost->reason);
+  } else if (const auto* back = std::get_if<tmux::ServerBack>(&event)) {
+    tmux_pid_ = back->server_pid;
+    world_.events.add("", "tmux_back",
+                      back->fresh ? "a new server: panes are opened again" : "the server answers");
+    if (!back->fresh) return;
+    for (auto& [name, entry] : entries_) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
+  }
+}
+
+void Supervisor::request_look() {
+  look_wanted_ = true;
+  if (looking_ || stopped_) return;
+  looking_ = true;
+  asio::co_spawn(world_.io, look_loop(), asio::detached);
+}
+
+boost::asio::awaitable<void> Supervisor::look_loop() {
+  const std::weak_ptr<int> guard = alive_;
+  while (look_wanted_) {
+    look_wanted_ = false;
+    std::map<std::string, std::uint64_t> epochs;
+    for (const auto& [name, entry] : entries_) epochs[name] = entry->agent.epoch;
+    auto sight = co_await look(world_.engine, world_.tmux, world_.journal.owner());
+    if (guard.expired()) co_return;
+    if (sight) {
+      look_done(*sight, epochs);
+    } else {
+      log_error(sight.error());
+    }
+  }
+  looking_ = false;
+}
+
+void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs) {
+  engine_reachable_ = true;
+  for (const auto& [name, pane] : sight.panes) world_.panes.seen(pane);
+  for (const auto& [name, epoch] : epochs) {
+    if (Entry* entry = find(name)) feed(entry->agent.name, observed_of(sight, name, epoch));
+  }
+  reap_orphans(sight);
+  admit();
+}
+
+void Supervisor::reap_orphans(const Sight& sight) {
+  std::map<std::string, WallTime> still;
+  const WallTime now = world_.clock.now();
+  for (const auto& [name, containers] : sight.containers) {
+    if (find(name) != nullptr) continue;
+    for (const wd::ContainerSeen& container : containers) {
+      const auto known = orphans_.find(container.container_id);
+      const WallTime since = known == orphans_.end() ? now : known->second;
+      still[container.container_id] = since;
+      if (now - since < kOrphanGrace) continue;
+      world_.events.add(
+          name, "reaped",
+          fmt::format("container {} belongs to no agent", container.container_id.substr(0, 12)));
+      asio::co_spawn(world_.io, world_.engine.remove(container.container_id),
+                     [](std::exception_ptr, Result<void> done) {
+                       if (!done) log_error(done.error());
+                     });
+    }
+  }
+  orphans_ = std::move(still);
+}
+
+boost::asio::awaitable<void> Supervisor::relist_loop() {
+  const std::weak_ptr<int> guard = alive_;
+  while (!guard.expired()) {
+    boost::system::error_code ec;
+    relist_timer_.expires_after(world_.config.watchdog.relist);
+    co_await relist_timer_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    if (ec || guard.expired()) co_return;
+    request_look();
+  }
+}
+
+}  // namespace agentmesh::daemon

@@ -1,0 +1,158 @@
+#pragma once
+// Feeds the watchdog and performs what it asks; nothing clever. One Entry per agent; every event of engine,
+// tmux, runner, hub, person and clock ends in feed(), and feed() alone changes an agent. It owns the agents'
+// links and timers. Everything runs on the one thread of the io_context.
+
+#include "agents/adapter.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/task.h"
+#include "config/config.h"
+#include "daemon/effects.h"
+#include "daemon/event_log.h"
+#include "daemon/home.h"
+#include "daemon/journal.h"
+#include "daemon/observer.h"
+#include "daemon/panes.h"
+#include "net/http_client.h"
+#include "sandbox/events_feed.h"
+#include "tmux/tmux.h"
+#include "watchdog/admission.h"
+#include "watchdog/step.h"
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace agentmesh::daemon {
+
+constexpr Millis kOrphanGrace{5 * 60'000};  // a container of ours without a row is removed after this
+
+// The outside world as the supervisor uses it. All of it outlives the supervisor.
+struct World {
+  boost::asio::io_context& io;
+  const Clock& clock;
+  const config::Config& config;
+  const Home& home;
+  Journal& journal;
+  EventLog& events;
+  sandbox::Engine& engine;
+  tmux::Tmux& tmux;
+  net::HttpClient& http;
+  Effects& effects;
+  Panes& panes;
+};
+
+// The signal that decided the state, for `explain`.
+struct DecidingSignal {
+  agents::Signal signal;
+  WallTime at{};
+};
+
+struct Entry {
+  Entry(boost::asio::io_context& io, AgentRow row);
+
+  watchdog::Agent agent;
+  AgentSpec spec;
+  std::string agent_id;
+  std::string session_id;
+  std::unique_ptr<agents::Link> link;
+  RunId link_run;
+  std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
+  std::optional<DecidingSignal> last_signal;
+  boost::asio::steady_timer timer;
+};
+
+// Told after an agent's row has changed; the entry is in its new state.
+struct SupervisorHooks {
+  std::function<void(Entry&)> changed;
+  std::function<void(Entry&, const agents::Signal&)> signalled;
+  // The watchdog wants this agent nudged; the answer is a NudgeResult event.
+  std::function<void(Entry&, const watchdog::Nudge&)> nudge;
+  std::function<boost::asio::awaitable<void>(Entry&, watchdog::WriteCrashReport)> report;
+};
+
+class Supervisor {
+ public:
+  Supervisor(World world, SupervisorHooks hooks);
+  ~Supervisor();
+
+  // Reads the journal; everything that was running is looked for. Errors: the journal's.
+  Result<void> load();
+  // The periodic relist. Runs until stop().
+  void run();
+  void stop();
+
+  // Errors: conflict (it runs or is being started), exhausted or others of the journal.
+  Result<void> start(const AgentName& name, AgentSpec spec);
+  // Errors: not_found.
+  Result<void> ask_stop(const AgentName& name, Millis timeout, watchdog::StopManner manner);
+  Result<void> ask_restart(const AgentName& name, Millis timeout);
+
+  // Nothing happens when the agent is not known.
+  void feed(const AgentName& name, const watchdog::Event& event);
+  void feed_all(const watchdog::Event& event);
+
+  Entry* find(std::string_view name);
+  Entry* find_by_agent_id(std::string_view agent_id);
+  std::map<std::string, std::unique_ptr<Entry>, std::less<>>& entries() { return entries_; }
+
+  // Waits until the condition holds, checked after every change; false when the limit passes first.
+  boost::asio::awaitable<bool> until(Millis limit, std::function<bool()> condition);
+
+  void on_engine_event(const sandbox::ContainerEvent& event);
+  void on_engine_connected();
+  void on_engine_lost(const Error& error);
+  void on_tmux_event(const tmux::Event& event);
+  bool engine_reachable() const { return engine_reachable_; }
+  const std::string& tmux_version() const { return tmux_version_; }
+  pid_t tmux_pid() const { return tmux_pid_; }
+
+  // Asks for one look at engine and tmux, now; several asks become one.
+  void request_look();
+  void note_change();
+
+ private:
+  boost::asio::awaitable<void> look_loop();
+  boost::asio::awaitable<void> relist_loop();
+  void look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs);
+  void reap_orphans(const Sight& sight);
+  void apply(Entry& entry, watchdog::Step next);
+  void after_phase(Entry& entry, watchdog::Phase before);
+  void perform(Entry& entry, const watchdog::Action& action);
+  void engine_effect(Entry& entry, watchdog::Effect effect, RunId run, Task<> task);
+  void create(Entry& entry, const watchdog::Create& action);
+  void notify(Entry& entry, const std::string& event, const std::string& text);
+  void sync_link(Entry& entry);
+  void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
+  void arm(Entry& entry);
+  void admit();
+  watchdog::Policy policy_of(const Entry& entry) const;
+  std::size_t alive() const;
+
+  World world_;
+  SupervisorHooks hooks_;
+  watchdog::HostPolicy host_policy_;
+  watchdog::DeathWatch deaths_;
+  std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;
+  std::map<std::string, WallTime> orphans_;  // container id, first seen
+  std::list<boost::asio::steady_timer*> waiters_;
+  boost::asio::steady_timer relist_timer_;
+  boost::asio::steady_timer slot_timer_;
+  bool look_wanted_ = false;
+  bool looking_ = false;
+  bool engine_reachable_ = false;
+  bool stopped_ = false;
+  std::string tmux_version_;
+  pid_t tmux_pid_ = 0;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // expires with us: late answers are dropped
+};
+
+}  // namespace agentmesh::daemon

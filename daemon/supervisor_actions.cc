@@ -1,0 +1,130 @@
+// What each action of the watchdog becomes: a conversation with engine or tmux whose answer is an event, or a
+// line of the event log.
+#include "base/log.h"
+#include "daemon/supervisor.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <fmt/format.h>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+wd::EffectFailed failure(wd::Effect effect, RunId run, const Error& error) {
+  return {effect, run, wd::failure_of(effect, error), describe(error)};
+}
+
+}  // namespace
+
+void Supervisor::perform(Entry& entry, const wd::Action& action) {
+  const AgentName name = entry.agent.name;
+  const auto answer = [&](agents::PermissionAnswer verdict) {
+    if (!entry.link) return;
+    asio::co_spawn(world_.io, entry.link->answer(verdict, "the policy on_permission"),
+                   [](std::exception_ptr, Result<void> done) {
+                     if (!done) log_error(done.error());
+                   });
+  };
+  std::visit(Overloaded{
+                 [](const wd::Persist&) {},
+                 [&](const wd::Create& create_action) { create(entry, create_action); },
+                 [&](const wd::Start& a) {
+                   engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(name, a.run));
+                 },
+                 [&](const wd::Stop& a) {
+                   engine_effect(entry, wd::Effect::stop, a.run, world_.effects.stop(name, a.run, a.timeout));
+                 },
+                 [&](const wd::Kill& a) {
+                   engine_effect(entry, wd::Effect::kill, a.run, world_.effects.kill(name, a.run));
+                 },
+                 [&](const wd::Remove& a) {
+                   engine_effect(entry, wd::Effect::remove, a.run, world_.effects.remove(name, a.run));
+                 },
+                 [&](const wd::OpenPane& a) {
+                   engine_effect(entry, wd::Effect::open_pane, a.run, world_.panes.open(name, a.run));
+                 },
+                 [&](const wd::ClosePane&) {
+                   engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
+                 },
+                 [&](const wd::WriteCrashReport& report) {
+                   asio::co_spawn(world_.io, hooks_.report(entry, report),
+                                  [this, name, run = report.run,
+                                   guard = std::weak_ptr<int>(alive_)](std::exception_ptr) {
+                                    if (!guard.expired())
+                                      feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
+                                  });
+                 },
+                 [&](const wd::Look&) { request_look(); },
+                 [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
+                 [&](const wd::Answer& a) {
+                   answer(a.verdict == wd::Verdict::allow ? agents::PermissionAnswer::allow_once
+                                                          : agents::PermissionAnswer::deny);
+                 },
+                 [&](const wd::Notify& a) {
+                   notify(entry, std::string("notify_") + std::string(wd::to_string(a.kind)), a.text);
+                 },
+                 [&](const wd::Alert& alert) { notify(entry, "failed", alert.text); },
+                 [&](const wd::Emit& emit) {
+                   world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emit.reason);
+                 },
+             },
+             action);
+}
+
+void Supervisor::create(Entry& entry, const wd::Create& action) {
+  const AgentName name = entry.agent.name;
+  LaunchInput input{.name = name,
+                    .run = action.run,
+                    .conversation = action.conversation,
+                    .session_id = entry.session_id,
+                    .agent_id = entry.agent_id};
+  asio::co_spawn(world_.io, world_.effects.create(entry.spec, std::move(input)),
+                 [this, name, run = action.run, guard = std::weak_ptr<int>(alive_)](
+                     std::exception_ptr problem, Result<std::string> id) {
+                   if (guard.expired()) return;
+                   if (problem) id = fail(ErrorCode::internal, "create", "an unexpected exception");
+                   if (id) {
+                     feed(name, wd::EffectDone{wd::Effect::create, run, *id});
+                   } else {
+                     log_error(id.error());
+                     feed(name, failure(wd::Effect::create, run, id.error()));
+                   }
+                 });
+}
+
+void Supervisor::engine_effect(Entry& entry, wd::Effect effect, RunId run, Task<> task) {
+  const AgentName name = entry.agent.name;
+  asio::co_spawn(world_.io, std::move(task),
+                 [this, name, effect, run, guard = std::weak_ptr<int>(alive_)](std::exception_ptr problem,
+                                                                               Result<void> done) {
+                   if (guard.expired()) return;
+                   if (problem)
+                     done = fail(ErrorCode::internal, std::string(wd::to_string(effect)),
+                                 "an unexpected exception");
+                   if (done) {
+                     feed(name, wd::EffectDone{effect, run, ""});
+                   } else {
+                     log_error(done.error());
+                     feed(name, failure(effect, run, done.error()));
+                   }
+                 });
+}
+
+// An event, and a bell in the agent's session for whoever is attached.
+void Supervisor::notify(Entry& entry, const std::string& event, const std::string& text) {
+  const AgentName name = entry.agent.name;
+  world_.events.add(name.str(), event, text);
+  asio::co_spawn(world_.io,
+                 world_.tmux.announce(session_name(name), fmt::format("agentmesh: {}: {}", name.str(), text)),
+                 [](std::exception_ptr, Result<void>) {});
+}
+
+}  // namespace agentmesh::daemon
