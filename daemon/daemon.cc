@@ -1,0 +1,298 @@
+#include "daemon/daemon.h"
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/control_api.h"
+#include "daemon/crash_report.h"
+#include "hub/server.h"
+#include "sandbox/docker_engine.h"
+#include "sandbox/engine_socket.h"
+#include "tmux/control_tmux.h"
+
+#include <charconv>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+
+constexpr std::size_t kCrashEvents = 20;
+
+std::string own_path() {
+  std::error_code ec;
+  return std::filesystem::read_symlink("/proc/self/exe", ec).string();
+}
+
+// This daemon at the hub: host name, user and home, so that two daemons of one host are two.
+std::string host_identity(const Home& home) {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return fmt::format("{}:{}:{}", name.data(), ::geteuid(), sha256_hex(home.root.string()).substr(0, 8));
+}
+
+Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  int port = -1;
+  if (colon != std::string::npos) {
+    const auto parsed = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) port = -1;
+  }
+  if (port < 0 || port > 65'535) {
+    return fail(ErrorCode::invalid, "config", fmt::format("hub.listen '{}' is not ADDRESS:PORT", text));
+  }
+  return std::pair(text.substr(0, colon), static_cast<std::uint16_t>(port));
+}
+
+// The embedded hub and the key to it, or the remote one's.
+struct HubPart {
+  std::unique_ptr<hub::Store> store;
+  std::unique_ptr<hub::HubServer> server;
+  std::string url;
+  Secret key;
+};
+
+Result<HubPart> open_hub(asio::io_context& io, const Clock& clock, const config::Config& config,
+                         const Home& home) {
+  HubPart part;
+  if (!config.hub.url.empty()) {
+    auto key = resolve_secret(config.hub.key);
+    if (!key)
+      return pass(
+          Error{key.error().code, "hub", key.error().what, "set the hub's key: [hub] key in config.toml"});
+    part.url = config.hub.url;
+    part.key = std::move(*key);
+    return part;
+  }
+  const auto listen = parse_listen(config.hub.listen);
+  if (!listen) return pass(listen.error());
+  auto store = hub::open_sqlite_store(home.hub_db().string());
+  if (!store) return pass(store.error());
+  part.store = std::move(*store);
+  auto key = hub::ensure_admin_key(*part.store, home.hub_key(), clock.now());
+  if (!key) return pass(key.error());
+  part.key = std::move(*key);
+  part.server = std::make_unique<hub::HubServer>(
+      io, *part.store, clock, hub::HubOptions{.address = listen->first, .port = listen->second});
+  const auto port = part.server->start();
+  if (!port) return pass(port.error());
+  part.url = fmt::format("http://{}:{}", listen->first, *port);
+  return part;
+}
+
+class Daemon {
+ public:
+  Daemon(asio::io_context& io, const Clock& clock, const config::Config& config, const Home& home,
+         Journal journal, HubPart hub_part, std::string engine_socket)
+      : io_(io),
+        clock_(clock),
+        config_(config),
+        home_(home),
+        journal_(std::move(journal)),
+        hub_part_(std::move(hub_part)),
+        engine_socket_(std::move(engine_socket)),
+        http_(io.get_executor()),
+        engine_(http_, {.socket = engine_socket_, .deadline = config.engine.deadline}),
+        policy_(sandbox::host_facts(home.root.string(), config.sandbox.allow_mounts)),
+        tmux_(io.get_executor(), {.socket = config.tmux.socket},
+              [this](const tmux::Event& event) { on_tmux(event); }),
+        deliverer_(tmux_, io.get_executor()),
+        events_(journal_, clock),
+        effects_(engine_, policy_, home, journal_.owner()),
+        panes_(io.get_executor(), tmux_, home,
+               {.program = own_path(),
+                .engine_socket = engine_socket_,
+                .history_lines = static_cast<int>(config.tmux.history_lines)}),
+        client_(hub::make_hub_client(
+            io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
+        hub_(io, *client_, journal_, events_, clock, host_identity(home)),
+        supervisor_(
+            World{io, clock, config, home, journal_, events_, engine_, tmux_, http_, effects_, panes_},
+            hooks()),
+        mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
+                 [this](const hub::ItemReport& report) { hub_.report(report); }),
+        feed_(io.get_executor(), http_, {.socket = engine_socket_, .owner = journal_.owner()},
+              feed_handlers()),
+        control_parts_{io_,         clock_,         config_, home_,         journal_,          events_,
+                       engine_,     engine_socket_, policy_, tmux_,         effects_,          panes_,
+                       supervisor_, mailbox_,       hub_,    hub_part_.url, [this] { stop(); }},
+        control_(io, control_routes(control_parts_), control_limits()) {}
+
+  Result<void> start() {
+    if (auto listening = control_.listen_unix(home_.socket().string()); !listening) return listening;
+    if (auto loaded = supervisor_.load(); !loaded) return loaded;
+    if (auto loaded = mailbox_.load(); !loaded) return loaded;
+    feed_.start();
+    supervisor_.run();
+    hub_.start(supervisor_, mailbox_);
+    events_.add("", "daemon_started", fmt::format("version {} pid {}", AGENTMESH_VERSION, ::getpid()));
+    return {};
+  }
+
+  void stop() {
+    if (stopping_) return;
+    stopping_ = true;
+    events_.add("", "daemon_stopped", "agents go on");
+    hub_.stop();
+    feed_.stop();
+    supervisor_.stop();
+    control_.stop();
+    if (hub_part_.server) hub_part_.server->stop();
+    asio::co_spawn(
+        io_,
+        [this]() -> asio::awaitable<void> {
+          co_await control_.stopped();
+          io_.stop();
+        },
+        asio::detached);
+  }
+
+ private:
+  static net::ServerLimits control_limits() {
+    net::ServerLimits limits;
+    limits.per_peer = 1'000;
+    limits.total = 1'000;
+    limits.stop_grace = Millis{1'000};
+    return limits;
+  }
+
+  SupervisorHooks hooks() {
+    SupervisorHooks hooks;
+    hooks.changed = [this](Entry& entry) {
+      hub_.changed(entry);
+      mailbox_.pump(entry.agent.name);
+    };
+    hooks.signalled = [this](Entry& entry, const agents::Signal& signal) {
+      if (signal.kind == agents::SignalKind::turn_ended) mailbox_.turn_ended(entry.agent.name);
+    };
+    hooks.nudge = [this](Entry& entry, const wd::Nudge& nudge) { mailbox_.nudge(entry.agent.name, nudge); };
+    hooks.report = [this](Entry& entry, wd::WriteCrashReport asked) {
+      return report(entry, std::move(asked));
+    };
+    return hooks;
+  }
+
+  sandbox::EventsHandlers feed_handlers() {
+    return {[this](const sandbox::ContainerEvent& event) { supervisor_.on_engine_event(event); },
+            [this] { supervisor_.on_engine_connected(); },
+            [this](const Error& error) { supervisor_.on_engine_lost(error); }};
+  }
+
+  void on_tmux(const tmux::Event& event) {
+    if (!stopping_) supervisor_.on_tmux_event(event);
+  }
+
+  // The pane still shows the last screen (it is kept until the report is written); without one, the engine's
+  // log.
+  asio::awaitable<std::string> last_text(AgentName agent, RunId run) {
+    const int lines = static_cast<int>(config_.crash.lines);
+    if (auto text = co_await panes_.text(agent, lines); text && !trim(*text).empty())
+      co_return std::move(*text);
+    const auto log =
+        co_await engine_.logs(container_name(agent, run), {.tail_lines = static_cast<std::uint32_t>(lines)});
+    co_return log ? plain_text(*log) : "(no terminal text: " + describe(log.error()) + ")";
+  }
+
+  asio::awaitable<void> report(Entry& entry, wd::WriteCrashReport asked) {
+    const AgentName agent = entry.agent.name;
+    CrashReport crash{.at = clock_.now(),
+                      .agent = agent.str(),
+                      .agent_id = entry.agent_id,
+                      .asked = asked,
+                      .container_id = entry.agent.container_id,
+                      .spec = entry.spec};
+    for (const ItemRow& item : mailbox_.open_items(agent)) crash.assignment += item.id + " ";
+    if (auto events = journal_.last_events_of(agent.str(), kCrashEvents)) crash.events = std::move(*events);
+    crash.terminal = co_await last_text(agent, asked.run);
+    const auto added =
+        journal_.add_crash({agent.str(), asked.run.value, dump_json(to_json(crash))}, crash.at);
+    if (!added) log_error(added.error());
+    if (added && !*added) co_return;
+    if (auto wrote = append_crash_log(home_.crash_log(agent), to_text(crash), config_.crash); !wrote)
+      log_error(wrote.error());
+  }
+
+  asio::io_context& io_;
+  const Clock& clock_;
+  const config::Config& config_;
+  const Home& home_;
+  Journal journal_;
+  HubPart hub_part_;
+  std::string engine_socket_;
+  net::HttpClient http_;
+  sandbox::DockerEngine engine_;
+  sandbox::MountPolicy policy_;
+  tmux::ControlTmux tmux_;
+  tmux::Deliverer deliverer_;
+  EventLog events_;
+  Effects effects_;
+  Panes panes_;
+  std::unique_ptr<hub::HubClient> client_;
+  HubLink hub_;
+  Supervisor supervisor_;
+  Mailbox mailbox_;
+  sandbox::EventsFeed feed_;
+  ControlParts control_parts_;
+  net::HttpServer control_;
+  bool stopping_ = false;
+};
+
+Result<void> run(const config::Config& config, const Home& home) {
+  asio::io_context io(1);
+  const SystemClock clock;
+  const auto lock = lock_file(home.lock());
+  if (!lock) {
+    return fail(lock.error().code, "daemon", "another daemon runs with this home",
+                "agentmesh status, or agentmesh down");
+  }
+  auto journal = Journal::open(home.state_db());
+  if (!journal) return pass(journal.error());
+  const auto socket = config.engine.socket.empty() ? sandbox::find_engine_socket(sandbox::this_host())
+                                                   : Result<std::string>(config.engine.socket);
+  if (!socket) return pass(socket.error());
+  auto hub_part = open_hub(io, clock, config, home);
+  if (!hub_part) return pass(hub_part.error());
+  Daemon daemon(io, clock, config, home, std::move(*journal), std::move(*hub_part), *socket);
+  if (auto started = daemon.start(); !started) return started;
+  asio::signal_set signals(io, SIGTERM, SIGINT);
+  signals.async_wait([&](boost::system::error_code ec, int) {
+    if (!ec) daemon.stop();
+  });
+  io.run();
+  return {};
+}
+
+}  // namespace
+
+int run_daemon(const config::Config& config, const Home& home) {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::umask(0077);
+  if (auto prepared = prepare_home(home); !prepared) {
+    fmt::print(stderr, "agentmesh: {}\n", describe(prepared.error()));
+    return exit_code_of(prepared.error().code);
+  }
+  const auto level = parse_log_level(config.daemon.log_level);
+  if (auto logging = log_to_file(home.daemon_log(), level.value_or(LogLevel::info)); !logging) {
+    log_to_stderr(LogLevel::info);
+    log_error(logging.error());
+  }
+  const auto done = run(config, home);
+  if (done) return 0;
+  log_error(done.error());
+  fmt::print(stderr, "agentmesh: {}\n", describe(done.error()));
+  return exit_code_of(done.error().code);
+}
+
+}  // namespace agentmesh::daemon

@@ -1,0 +1,110 @@
+#include "daemon/hub_link.h"
+
+#include "base/log.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+namespace agentmesh::daemon {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+
+HubLink::HubLink(asio::io_context& io, hub::HubClient& client, Journal& journal, EventLog& events,
+                 const Clock& clock, std::string host)
+    : io_(io), client_(client), journal_(journal), events_(events), clock_(clock), host_(std::move(host)) {}
+
+HubLink::~HubLink() { stop(); }
+
+void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
+  supervisor_ = &supervisor;
+  mailbox_ = &mailbox;
+  hub::HubEvents events;
+  events.on_assignment = [this](const hub::InboxItem& item) { return mailbox_->accept(item); };
+  events.on_reported = [this](const hub::ItemReport& report, const Result<void>& taken) {
+    if (!taken) log_error(taken.error());
+    if (auto saved = journal_.set_reported(report.item_id, report.attempt); !saved) log_error(saved.error());
+  };
+  events.on_unknown_agent = [this](const std::string& agent_id) {
+    Entry* entry = supervisor_->find_by_agent_id(agent_id);
+    if (entry == nullptr) return;
+    enrolled_.erase(entry->agent.name.str());
+    enroll(*entry);
+  };
+  events.on_connection = [this](bool connected) {
+    events_.add("", connected ? "hub_connected" : "hub_lost", "");
+    if (connected) enroll_all();
+    supervisor_->note_change();
+  };
+  client_.start(std::move(events));
+}
+
+void HubLink::stop() {
+  alive_.reset();
+  client_.stop();
+}
+
+void HubLink::enroll_all() {
+  for (auto& [name, entry] : supervisor_->entries()) {
+    if (!enrolled_.contains(name)) enroll(*entry);
+  }
+}
+
+// One registration per agent at a time; a failed one is tried again when the hub's stream stands.
+void HubLink::enroll(Entry& entry) {
+  const AgentName name = entry.agent.name;
+  if (!enrolling_.insert(name.str()).second) return;
+  hub::Registration registration{
+      .name = name.str(), .host = host_, .runner = entry.spec.runner, .model = entry.spec.model};
+  if (!entry.agent_id.empty()) registration.agent_id = entry.agent_id;
+  asio::co_spawn(io_, client_.register_agent(std::move(registration)),
+                 [this, name, guard = std::weak_ptr<int>(alive_)](std::exception_ptr,
+                                                                  Result<hub::Registered> registered) {
+                   if (guard.expired()) return;
+                   enrolling_.erase(name.str());
+                   Entry* known = supervisor_->find(name.str());
+                   if (known == nullptr) return;
+                   if (!registered) {
+                     log_warn("hub", "{} is not registered: {}", name.str(), describe(registered.error()));
+                     return;
+                   }
+                   enrolled_.insert(name.str());
+                   if (known->agent_id != registered->agent_id) {
+                     known->agent_id = registered->agent_id;
+                     if (auto saved = journal_.save_agent_id(name, known->agent_id); !saved)
+                       log_error(saved.error());
+                   }
+                   told_.erase(name.str());
+                   put_state(*known);
+                   supervisor_->note_change();
+                 });
+}
+
+void HubLink::changed(Entry& entry) {
+  if (supervisor_ == nullptr) return;
+  if (!enrolled_.contains(entry.agent.name.str())) {
+    if (entry.agent_id.empty() || client_.connected()) enroll(entry);
+    return;
+  }
+  put_state(entry);
+}
+
+void HubLink::put_state(const Entry& entry) {
+  const std::string status(wd::to_string(wd::status_of(entry.agent)));
+  std::string& told = told_[entry.agent.name.str()];
+  if (told == status + entry.agent.reason) return;
+  told = status + entry.agent.reason;
+  version_ = std::max(version_ + 1, to_millis(clock_.now()));
+  hub::AgentState state{.agent_id = entry.agent_id,
+                        .version = version_,
+                        .status = status,
+                        .status_since = entry.agent.live.status_since,
+                        .reason = entry.agent.reason.substr(0, hub::kMaxReasonBytes)};
+  if (auto put = client_.put_state(std::move(state)); !put) log_error(put.error());
+}
+
+void HubLink::report(const hub::ItemReport& report) {
+  if (auto put = client_.report(report); !put) log_error(put.error());
+}
+
+}  // namespace agentmesh::daemon

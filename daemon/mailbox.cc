@@ -1,0 +1,379 @@
+#include "daemon/mailbox.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+using agents::DeliveryResult;
+
+constexpr Millis kSendLimit{20'000};  // one attempt, its verification included
+
+const agents::RunnerFacts& facts_of(const Entry& entry) {
+  static const agents::RunnerFacts kNone{};
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  return adapter ? (*adapter)->facts() : kNone;
+}
+
+bool finished(Progress progress) { return progress == Progress::done || progress == Progress::failed; }
+
+wd::Delivery verdict_of(DeliveryResult result) {
+  if (result == DeliveryResult::delivered) return wd::Delivery::delivered;
+  return result == DeliveryResult::blocked ? wd::Delivery::blocked : wd::Delivery::failed;
+}
+
+}  // namespace
+
+std::optional<Refusal> refusal(const wd::Agent& agent, bool own_channel) {
+  if (agent.phase != wd::Phase::up && agent.phase != wd::Phase::launching) {
+    return Refusal{fmt::format("the agent is {}", wd::to_string(wd::status_of(agent))),
+                   agent.wanted == wd::Wanted::running};
+  }
+  if (agent.phase == wd::Phase::launching) return Refusal{"the agent is starting", true};
+  switch (agent.live.condition) {
+    case wd::Condition::waiting_permission:
+      return Refusal{"a permission prompt is open", false};
+    case wd::Condition::waiting_question:
+      return Refusal{"the agent asks a question", false};
+    case wd::Condition::auth_required:
+      return Refusal{"the agent needs a login", false};
+    case wd::Condition::rate_limited:
+      return Refusal{"the agent is at a usage limit", false};
+    case wd::Condition::unknown:
+      return Refusal{"the agent's state is not known, and an unknown screen is never typed into", false};
+    case wd::Condition::busy:
+      if (own_channel) return std::nullopt;
+      return Refusal{"the agent is busy", true};
+    case wd::Condition::idle:
+    case wd::Condition::stuck:
+      return std::nullopt;
+  }
+  return Refusal{"the agent's state is not known", false};
+}
+
+std::string assignment_text(const std::vector<const hub::InboxItem*>& items, bool again) {
+  std::string text;
+  if (again) text += "You were restarted. This is still assigned to you:\n\n";
+  for (const hub::InboxItem* item : items) {
+    if (items.size() > 1 && item != items.front()) text += "\n\n";
+    text +=
+        fmt::format("[assignment {}, priority {}] {}", item->id, hub::to_string(item->priority), item->title);
+    if (!item->body.empty()) text += "\n\n" + item->body;
+    if (item->repo)
+      text += fmt::format("\n\nRepository: {}{}", *item->repo, item->ref ? " at " + *item->ref : "");
+  }
+  return text;
+}
+
+Mailbox::Mailbox(asio::io_context& io, MailboxParts parts, Report report)
+    : io_(io), parts_(parts), report_(std::move(report)) {}
+
+asio::awaitable<Sent> Mailbox::send(AgentName agent, std::string text, Millis wait) {
+  const agents::Message message{.id = new_id("msg"), .text = std::move(text), .limit = kSendLimit};
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  while (true) {
+    const Sent sent = co_await attempt(agent, message);
+    if (sent.result != DeliveryResult::blocked) co_return sent;
+    const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
+    const Entry* entry = parts_.supervisor.find(agent.str());
+    if (entry == nullptr || left <= Millis{0}) co_return sent;
+    const auto why_not = refusal(entry->agent, facts_of(*entry).own_delivery);
+    if (!why_not || !why_not->waits) co_return sent;
+    co_await parts_.supervisor.until(left, [this, agent] {
+      const Entry* now = parts_.supervisor.find(agent.str());
+      if (now == nullptr) return true;
+      const auto still = refusal(now->agent, facts_of(*now).own_delivery);
+      return !still || !still->waits;
+    });
+  }
+}
+
+asio::awaitable<Sent> Mailbox::attempt(AgentName agent, agents::Message message) {
+  Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr) co_return Sent{DeliveryResult::failed, "no such agent"};
+  const bool own_channel = facts_of(*entry).own_delivery;
+  if (const auto no = refusal(entry->agent, own_channel)) co_return Sent{DeliveryResult::blocked, no->why};
+  if (!entry->link) co_return Sent{DeliveryResult::blocked, "the agent is not running"};
+  if (!own_channel) co_return co_await by_pane(agent, std::move(message));
+  const auto delivery = co_await entry->link->deliver(std::move(message));
+  if (!delivery) co_return Sent{DeliveryResult::unknown, describe(delivery.error())};
+  co_return Sent{delivery->result, delivery->why};
+}
+
+asio::awaitable<Sent> Mailbox::by_pane(AgentName agent, agents::Message message) {
+  const auto pane = parts_.panes.pane_of(agent);
+  if (!pane || pane->dead) co_return Sent{DeliveryResult::blocked, "the agent has no pane"};
+  std::uint64_t before = 0;
+  tmux::DeliveryChecks checks;
+  checks.forbids = [this, agent](tmux::DeliveryStep) -> asio::awaitable<std::optional<std::string>> {
+    const Entry* entry = parts_.supervisor.find(agent.str());
+    if (entry == nullptr) co_return "the agent is gone";
+    const auto no = refusal(entry->agent, facts_of(*entry).own_delivery);
+    co_return no ? std::optional(no->why) : std::nullopt;
+  };
+  checks.mark = [this, agent, &before] {
+    if (const Entry* entry = parts_.supervisor.find(agent.str())) before = entry->changes;
+  };
+  checks.changed = [this, agent, &before](Millis limit) -> asio::awaitable<bool> {
+    co_return co_await parts_.supervisor.until(limit, [this, agent, &before] {
+      const Entry* entry = parts_.supervisor.find(agent.str());
+      return entry != nullptr && entry->changes > before;
+    });
+  };
+  const tmux::DeliveryTiming timing{.settle = parts_.config.delivery.paste_wait, .proof = tmux::kProof};
+  const auto done =
+      co_await parts_.deliverer.deliver(pane->id, std::move(message.text), timing, std::move(checks));
+  if (!done) co_return Sent{DeliveryResult::failed, describe(done.error())};
+  if (done->outcome == tmux::Outcome::delivered) co_return Sent{DeliveryResult::delivered, ""};
+  const bool unknown = done->outcome == tmux::Outcome::unknown;
+  co_return Sent{unknown ? DeliveryResult::unknown : DeliveryResult::blocked, done->reason};
+}
+
+Result<void> Mailbox::defer(AgentName agent, std::string text) {
+  std::int64_t& waiting = deferred_[agent.str()];
+  if (waiting >= parts_.config.delivery.queue_depth) {
+    return fail(ErrorCode::exhausted, "nudge",
+                fmt::format("{} messages wait for {} already", waiting, agent.str()));
+  }
+  ++waiting;
+  asio::co_spawn(
+      io_,
+      [this, agent, text = std::move(text)]() -> asio::awaitable<void> {
+        const auto deadline = std::chrono::steady_clock::now() + parts_.config.delivery.ttl;
+        Sent sent;
+        do {
+          const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
+          co_await parts_.supervisor.until(left, [this, agent] {
+            const Entry* entry = parts_.supervisor.find(agent.str());
+            return entry == nullptr || !refusal(entry->agent, facts_of(*entry).own_delivery);
+          });
+          sent = co_await send(agent, text, Millis{0});
+        } while (sent.result == DeliveryResult::blocked && std::chrono::steady_clock::now() < deadline);
+        --deferred_[agent.str()];
+        const bool arrived = sent.result == DeliveryResult::delivered;
+        parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
+                          arrived ? "a deferred message arrived" : sent.why);
+      },
+      asio::detached);
+  return {};
+}
+
+void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
+  asio::co_spawn(
+      io_,
+      [this, agent, run = nudge.run]() -> asio::awaitable<void> {
+        const agents::Message message{
+            .id = new_id("msg"), .text = parts_.config.watchdog.nudge_text, .limit = kSendLimit};
+        const Sent sent = co_await attempt(agent, message);
+        parts_.supervisor.feed(agent, wd::NudgeResult{run, verdict_of(sent.result)});
+      },
+      asio::detached);
+}
+
+Result<void> Mailbox::load() {
+  auto rows = parts_.journal.open_items();
+  if (!rows) return pass(rows.error());
+  for (ItemRow& row : *rows) {
+    const auto document = parse_json(row.document, "journal");
+    if (!document) return pass(document.error());
+    auto item = hub::inbox_item_from(*document);
+    if (!item) return pass(item.error());
+    items_[row.agent].push_back(std::make_unique<Item>(Item{row, std::move(*item), RunId{}}));
+  }
+  auto owed = parts_.journal.unreported_items();
+  if (!owed) return pass(owed.error());
+  for (const ItemRow& row : *owed) {
+    const auto state = row.progress == Progress::done        ? hub::ItemState::done
+                       : row.progress == Progress::failed    ? hub::ItemState::failed
+                       : row.progress == Progress::delivered ? hub::ItemState::delivered
+                                                             : hub::ItemState::pushed;
+    report_({row.id, row.attempt, state, row.reason});
+  }
+  for (const auto& [name, unused] : items_) {
+    if (Entry* entry = parts_.supervisor.find(name)) tell_watchdog(entry->agent.name);
+  }
+  return {};
+}
+
+Result<void> Mailbox::accept(const hub::InboxItem& item) {
+  Entry* entry = parts_.supervisor.find_by_agent_id(item.agent_id);
+  if (entry == nullptr)
+    return fail(ErrorCode::not_found, "inbox", fmt::format("no agent {} on this host", item.agent_id));
+  const AgentName name = entry->agent.name;
+  ItemRow row{
+      .id = item.id, .attempt = item.attempt, .agent = name.str(), .document = dump_json(hub::to_json(item))};
+  const auto fresh = parts_.journal.accept(row, parts_.clock.now());
+  if (!fresh) return pass(fresh.error());
+  if (!*fresh) return {};
+  items_[name.str()].push_back(std::make_unique<Item>(Item{std::move(row), item, RunId{}}));
+  parts_.events.add(name.str(), "assigned", fmt::format("{} {}", item.id, item.title));
+  tell_watchdog(name);
+  pump(name);
+  return {};
+}
+
+void Mailbox::tell_watchdog(const AgentName& agent) {
+  const bool open = !items_[agent.str()].empty();
+  parts_.supervisor.feed(agent, wd::Work{open ? wd::WorkState::open : wd::WorkState::none});
+}
+
+// Items in order: those that were being sent when the daemon ended come first and alone, because their
+// message may have arrived; then what was delivered to a run that has ended; then new ones, urgent first.
+std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  std::vector<Item*> sending;
+  std::vector<Item*> again;
+  std::vector<Item*> fresh;
+  for (const auto& item : items_[agent.str()]) {
+    if (item->row.progress == Progress::sending) sending.push_back(item.get());
+    if (item->row.progress == Progress::accepted) fresh.push_back(item.get());
+    const bool old_run = item->run.value != 0 && entry != nullptr && item->run != entry->agent.run;
+    if (item->row.progress == Progress::delivered && old_run) again.push_back(item.get());
+  }
+  if (!sending.empty()) return sending;
+  if (!again.empty()) return again;
+  std::sort(fresh.begin(), fresh.end(), [](const Item* a, const Item* b) {
+    return std::tuple(b->item.priority, a->item.seq) < std::tuple(a->item.priority, b->item.seq);
+  });
+  std::size_t bytes = 0;
+  std::size_t count = 0;
+  while (count < fresh.size()) {
+    bytes += fresh[count]->item.title.size() + fresh[count]->item.body.size() + hub::kMaxFieldBytes;
+    if (count > 0 && bytes > agents::kMaxMessageBytes) break;
+    ++count;
+  }
+  fresh.resize(count);
+  return fresh;
+}
+
+void Mailbox::pump(const AgentName& agent) {
+  if (sending_.contains(agent.str()) || items_[agent.str()].empty()) return;
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || refusal(entry->agent, facts_of(*entry).own_delivery) || next_batch(agent).empty())
+    return;
+  sending_.insert(agent.str());
+  asio::co_spawn(io_, deliver_items(agent), asio::detached);
+}
+
+asio::awaitable<void> Mailbox::deliver_items(AgentName agent) {
+  while (true) {
+    const Entry* entry = parts_.supervisor.find(agent.str());
+    const auto batch = next_batch(agent);
+    if (entry == nullptr || batch.empty() || refusal(entry->agent, facts_of(*entry).own_delivery)) break;
+    co_await deliver_batch(agent, batch);
+    if (!batch.empty() && batch.front()->row.progress == Progress::accepted)
+      break;  // blocked: the next change pumps again
+  }
+  forget_finished();
+  sending_.erase(agent.str());
+}
+
+asio::awaitable<void> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  const RunId run = entry->agent.run;
+  const bool again = batch.front()->row.progress == Progress::delivered;
+  const bool recovered = batch.front()->row.progress == Progress::sending;
+  std::vector<const hub::InboxItem*> texts;
+  std::string key = again ? fmt::format("run {}", run.value) : std::string("first");
+  for (Item* item : batch) {
+    texts.push_back(&item->item);
+    key += fmt::format(" {}#{}", item->row.id, item->row.attempt);
+  }
+  if (recovered && !facts_of(*entry).own_delivery) {
+    for (Item* item : batch)
+      progress(*item, Progress::failed, "the daemon ended while it was being typed; not repeated");
+    co_return;
+  }
+  if (!again) {
+    for (Item* item : batch) progress(*item, Progress::sending, "");
+  }
+  const agents::Message message{"msg_" + sha256_hex(key).substr(0, 26), assignment_text(texts, again),
+                                kSendLimit};
+  const Sent sent = co_await attempt(agent, message);
+  for (Item* item : batch) {
+    item->run = run;
+    if (again || finished(item->row.progress)) continue;
+    if (sent.result == DeliveryResult::delivered) progress(*item, Progress::delivered, "");
+    if (sent.result == DeliveryResult::blocked) progress(*item, Progress::accepted, sent.why);
+    if (sent.result == DeliveryResult::failed) progress(*item, Progress::failed, sent.why);
+    if (sent.result == DeliveryResult::unknown)
+      progress(*item, Progress::failed, "not known whether it arrived: " + sent.why);
+  }
+}
+
+void Mailbox::progress(Item& item, Progress progress, const std::string& reason) {
+  if (auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, progress, reason); !saved) {
+    log_error(saved.error());
+  }
+  item.row.progress = progress;
+  item.row.reason = reason;
+  if (progress == Progress::delivered || finished(progress)) {
+    parts_.events.add(item.row.agent, "assignment_" + std::string(to_string(progress)),
+                      reason.empty() ? item.row.id : item.row.id + ": " + reason);
+  }
+  const auto state = progress == Progress::done        ? hub::ItemState::done
+                     : progress == Progress::failed    ? hub::ItemState::failed
+                     : progress == Progress::delivered ? hub::ItemState::delivered
+                                                       : hub::ItemState::pushed;
+  report_({item.row.id, item.row.attempt, state, reason});
+}
+
+void Mailbox::turn_ended(const AgentName& agent) {
+  for (const auto& item : items_[agent.str()]) {
+    if (item->row.progress == Progress::delivered) progress(*item, Progress::done, "the agent's turn ended");
+  }
+  forget_finished();
+}
+
+void Mailbox::settled(const std::string& item_id, Progress progress) {
+  for (auto& [name, items] : items_) {
+    for (const auto& item : items) {
+      if (item->row.id != item_id) continue;
+      item->row.progress = progress;
+      if (auto saved = parts_.journal.set_progress(item_id, item->row.attempt, progress, "set by a person");
+          !saved) {
+        log_error(saved.error());
+      }
+    }
+  }
+  forget_finished();
+}
+
+void Mailbox::forget_finished() {
+  for (auto& [name, items] : items_) {
+    if (sending_.contains(name)) continue;
+    const auto removed = std::erase_if(items, [](const auto& item) { return finished(item->row.progress); });
+    Entry* entry = removed > 0 ? parts_.supervisor.find(name) : nullptr;
+    if (entry != nullptr) tell_watchdog(entry->agent.name);
+  }
+}
+
+Mailbox::Counts Mailbox::counts(const AgentName& agent) const {
+  Counts counts;
+  const auto found = items_.find(agent.str());
+  if (found == items_.end()) return counts;
+  for (const auto& item : found->second) {
+    if (item->row.progress == Progress::delivered) ++counts.delivered;
+    if (item->row.progress == Progress::accepted || item->row.progress == Progress::sending) ++counts.pending;
+  }
+  return counts;
+}
+
+std::vector<ItemRow> Mailbox::open_items(const AgentName& agent) const {
+  std::vector<ItemRow> rows;
+  const auto found = items_.find(agent.str());
+  if (found == items_.end()) return rows;
+  for (const auto& item : found->second) rows.push_back(item->row);
+  return rows;
+}
+
+}  // namespace agentmesh::daemon

@@ -1,0 +1,104 @@
+#pragma once
+// Brings messages to agents: a person's nudge, the watchdog's, and assignments from the hub. One message at a
+// time per agent, through the runner's own channel first, else typed into the pane with proof. Nothing is
+// sent while the agent waits for a person or its state is not known. An assignment's progress is in the
+// journal before and after each step, so that it reaches the agent once, whatever ends when.
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "daemon/journal.h"
+#include "daemon/supervisor.h"
+#include "hub/protocol.h"
+#include "tmux/delivery.h"
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+
+namespace agentmesh::daemon {
+
+struct Sent {
+  agents::DeliveryResult result = agents::DeliveryResult::blocked;
+  std::string why;  // empty when delivered
+};
+
+struct MailboxParts {
+  Supervisor& supervisor;
+  Journal& journal;
+  EventLog& events;
+  tmux::Deliverer& deliverer;
+  Panes& panes;
+  const config::Config& config;
+  const Clock& clock;
+};
+
+class Mailbox {
+ public:
+  // `report` tells the hub how far an item is; it may be called again for the same state.
+  using Report = std::function<void(const hub::ItemReport&)>;
+  Mailbox(boost::asio::io_context& io, MailboxParts parts, Report report);
+
+  // Delivers, waiting at most `wait` for a busy agent. A permission prompt, a question or an unknown state is
+  // not waited for.
+  boost::asio::awaitable<Sent> send(AgentName agent, std::string text, Millis wait);
+  // Delivers when it can be delivered, within [delivery] ttl; says what came of it in the events. Errors:
+  // exhausted.
+  Result<void> defer(AgentName agent, std::string text);
+  // The watchdog's nudge: answered by a NudgeResult event.
+  void nudge(const AgentName& agent, const watchdog::Nudge& nudge);
+
+  // Durable when it returns success; the same item again changes nothing. Errors: not_found (no such agent
+  // here).
+  Result<void> accept(const hub::InboxItem& item);
+  // Looks what can go to this agent now. Cheap; called after every change.
+  void pump(const AgentName& agent);
+  // A turn of the agent ended by itself: what was delivered to it is done.
+  void turn_ended(const AgentName& agent);
+  // Reads the journal's open items; called once, after Supervisor::load.
+  Result<void> load();
+
+  struct Counts {
+    std::int64_t pending = 0;
+    std::int64_t delivered = 0;
+  };
+  Counts counts(const AgentName& agent) const;
+  std::vector<ItemRow> open_items(const AgentName& agent) const;
+  // An item was set to done or failed by a person at the hub.
+  void settled(const std::string& item_id, Progress progress);
+
+ private:
+  struct Item {
+    ItemRow row;
+    hub::InboxItem item;
+    RunId run;  // the run it was last delivered to
+  };
+  boost::asio::awaitable<Sent> attempt(AgentName agent, agents::Message message);
+  boost::asio::awaitable<Sent> by_pane(AgentName agent, agents::Message message);
+  boost::asio::awaitable<void> deliver_items(AgentName agent);
+  boost::asio::awaitable<void> deliver_batch(AgentName agent, std::vector<Item*> batch);
+  std::vector<Item*> next_batch(const AgentName& agent);
+  void progress(Item& item, Progress progress, const std::string& reason);
+  void tell_watchdog(const AgentName& agent);
+  void forget_finished();
+
+  boost::asio::io_context& io_;
+  MailboxParts parts_;
+  Report report_;
+  std::map<std::string, std::vector<std::unique_ptr<Item>>> items_;  // by agent's name
+  std::set<std::string> sending_;  // agents with a delivery of items under way
+  std::map<std::string, std::int64_t> deferred_;
+};
+
+// Why nothing may be sent to an agent now; empty when it may. `waits` is whether time alone may change it.
+struct Refusal {
+  std::string why;
+  bool waits = false;
+};
+std::optional<Refusal> refusal(const watchdog::Agent& agent, bool own_channel);
+
+// The text an agent gets for its assignments.
+std::string assignment_text(const std::vector<const hub::InboxItem*>& items, bool again);
+
+}  // namespace agentmesh::daemon
