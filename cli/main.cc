@@ -1,1 +1,11 @@
-int main() { return 0; }
+#include <signal.h>
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  return agentmesh::cli::run_command_line(std::vector<std::string>(argv + 1, argv + argc));
+}

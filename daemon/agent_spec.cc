@@ -125,7 +125,8 @@ Result<AgentSpec> spec_from_json(const json& row) {
 }
 
 Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
-                               const config::AgentSettings& flags) {
+                               const config::AgentSettings& flags,
+                               const std::string& current_folder) {
   config::AgentSettings settings = flags;
   if (const auto own = config.agents.find(name); own != config.agents.end())
     settings = merge(settings, own->second);

@@ -134,7 +134,9 @@ class Control {
     if (!name) co_return pass(name.error());
     const auto settings = settings_from_json(body->value("settings", json::object()));
     if (!settings) co_return pass(settings.error());
-    auto spec = resolve_spec(parts_.config, name->str(), *settings);
+    const auto here = json_string(*body, "current_folder", "");
+    if (!here) co_return pass(here.error());
+    auto spec = resolve_spec(parts_.config, name->str(), *settings, *here);
     if (!spec) co_return pass(spec.error());
     if (auto fit = co_await check(*name, *spec); !fit) co_return pass(fit.error());
     if (auto begun = parts_.supervisor.start(*name, std::move(*spec)); !begun) co_return pass(begun.error());
@@ -244,6 +246,27 @@ class Control {
     const Sent sent = co_await parts_.mailbox.send(name, *text, *wait);
     co_return ok(json{{"result", agents::to_string(sent.result)},
                       {"why", sent.why.empty() ? json(nullptr) : json(sent.why)}});
+  }
+
+  Task<Reply> permission(ServerRequest request) {
+    const auto body = body_of(request);
+    if (!body) co_return pass(body.error());
+    const auto entry = entry_of(request);
+    if (!entry) co_return pass(entry.error());
+    const auto answer = json_string(*body, "answer", "");
+    const auto reason = json_string(*body, "reason", "");
+    if (!answer || !reason || (*answer != "allow" && *answer != "deny")) {
+      co_return fail(ErrorCode::invalid, "permission", "'answer' must be allow or deny");
+    }
+    const std::string name = (*entry)->agent.name.str();
+    if ((*entry)->agent.live.condition != wd::Condition::waiting_permission || !(*entry)->link) {
+      co_return fail(ErrorCode::conflict, "permission", fmt::format("{} does not ask for permission", name),
+                     fmt::format("agentmesh explain {}", name));
+    }
+    const auto verdict = *answer == "allow" ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny;
+    if (auto done = co_await (*entry)->link->answer(verdict, *reason); !done) co_return pass(done.error());
+    parts_.events.add(name, *answer == "allow" ? "approved" : "denied", *reason);
+    co_return ok(json{{"agent", name}, {"answer", *answer}});
   }
 
   Task<Reply> logs(ServerRequest request) {
@@ -420,6 +443,7 @@ net::Routes control_routes(ControlParts& parts) {
   add("POST", "/v1/agents/{name}/stop", &Control::stop);
   add("POST", "/v1/agents/{name}/restart", &Control::restart);
   add("POST", "/v1/agents/{name}/nudge", &Control::nudge);
+  add("POST", "/v1/agents/{name}/permission", &Control::permission);
   add("GET", "/v1/crashes", &Control::crashes);
   add("POST", "/v1/inbox", &Control::post_item);
   add("GET", "/v1/inbox", &Control::list_items);

@@ -43,19 +43,6 @@ std::string host_identity(const Home& home) {
   return fmt::format("{}:{}:{}", name.data(), ::geteuid(), sha256_hex(home.root.string()).substr(0, 8));
 }
 
-Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos) {
-    const auto parsed = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) port = -1;
-  }
-  if (port < 0 || port > 65'535) {
-    return fail(ErrorCode::invalid, "config", fmt::format("hub.listen '{}' is not ADDRESS:PORT", text));
-  }
-  return std::pair(text.substr(0, colon), static_cast<std::uint16_t>(port));
-}
-
 // The embedded hub and the key to it, or the remote one's.
 struct HubPart {
   std::unique_ptr<hub::Store> store;
@@ -275,6 +262,19 @@ Result<void> run(const config::Config& config, const Home& home) {
 }
 
 }  // namespace
+
+Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  int port = -1;
+  if (colon != std::string::npos) {
+    const auto parsed = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) port = -1;
+  }
+  if (port < 0 || port > 65'535) {
+    return fail(ErrorCode::invalid, "config", fmt::format("'{}' is not ADDRESS:PORT", text));
+  }
+  return std::pair(text.substr(0, colon), static_cast<std::uint16_t>(port));
+}
 
 int run_daemon(const config::Config& config, const Home& home) {
   ::prctl(PR_SET_DUMPABLE, 0);

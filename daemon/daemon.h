@@ -2,6 +2,11 @@
 // The daemon: wires the modules together, listens on the control socket, and runs until it is told to stop.
 // Agents outlive it.
 
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
 #include "config/config.h"
 #include "daemon/home.h"
 
@@ -10,5 +15,8 @@ namespace agentmesh::daemon {
 // Runs until SIGTERM, SIGINT or POST /v1/shutdown. Returns the exit code: 0, or that of the error that kept
 // it from starting (4: another daemon has this home).
 int run_daemon(const config::Config& config, const Home& home);
+
+// "127.0.0.1:8440". Errors: invalid.
+Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text);
 
 }  // namespace agentmesh::daemon

@@ -109,7 +109,7 @@ json to_json(const std::vector<Finding>& findings) {
   json list = json::array();
   for (const Finding& finding : findings) {
     list.push_back({{"check", finding.check},
-                    {"grade", to_string(finding.grade)},
+                    {"status", to_string(finding.grade)},
                     {"what", finding.what},
                     {"cure", finding.cure.empty() ? json(nullptr) : json(finding.cure)}});
   }

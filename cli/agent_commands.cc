@@ -1,0 +1,416 @@
+// start, attach, nudge, approve, deny, stop, restart, list, status, explain, logs, crashes, events.
+#include <unistd.h>
+
+#include <charconv>
+#include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/daemon_client.h"
+#include "cli/output.h"
+#include "daemon/agent_spec.h"
+
+namespace agentmesh::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kUndelivered = 6;
+constexpr std::chrono::milliseconds kFollowPoll{500};
+
+std::string text_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+Result<std::string> agent_path(const Arguments& arguments, std::string_view suffix) {
+  const auto name = AgentName::parse(arguments.text("NAME"));
+  if (!name) return pass(name.error());
+  return fmt::format("/v1/agents/{}{}", name->str(), suffix);
+}
+
+// The name comes as an argument or as --name, not both.
+Result<AgentName> start_name(const Arguments& arguments) {
+  if (arguments.has("NAME") && arguments.has("--name")) {
+    return fail(ErrorCode::invalid, "usage", "the name is given twice", "as an argument or with --name");
+  }
+  if (!arguments.has("NAME") && !arguments.has("--name")) {
+    return fail(ErrorCode::invalid, "usage", "no name", "agentmesh start NAME");
+  }
+  return AgentName::parse(arguments.has("NAME") ? arguments.text("NAME") : arguments.text("--name"));
+}
+
+Result<json> env_of(const Arguments& arguments) {
+  json env = json::object();
+  for (const std::string& pair : arguments.list("--env")) {
+    const std::size_t equals = pair.find('=');
+    const std::string key = pair.substr(0, equals);
+    if (key.empty() || key.find_first_of(" \t\n") != std::string::npos) {
+      return fail(ErrorCode::invalid, "env", fmt::format("'{}' is not KEY or KEY=VALUE", pair.substr(0, 80)));
+    }
+    const char* ours = std::getenv(key.c_str());
+    if (equals == std::string::npos && ours == nullptr) {
+      return fail(ErrorCode::invalid, "env", fmt::format("{} is not set here", key), "--env KEY=VALUE");
+    }
+    env[key] = equals == std::string::npos ? std::string(ours) : pair.substr(equals + 1);
+  }
+  return env;
+}
+
+// Absolute, because the daemon's current folder is another.
+std::string absolute(const std::string& path) {
+  std::error_code ec;
+  return std::filesystem::absolute(path.empty() ? "." : path, ec).lexically_normal().string();
+}
+
+Result<json> settings_of(const Arguments& arguments) {
+  constexpr std::array<std::pair<const char*, const char*>, 8> kTexts{{
+      {"--runner", "runner"}, {"--model", "model"}, {"--command", "command"}, {"--sandbox-image", "image"},
+      {"--sandbox-cpu", "cpus"}, {"--sandbox-memory", "memory"}, {"--network", "network"}, {"--workdir", "workdir"},
+  }};
+  json settings = json::object();
+  for (const auto& [option, key] : kTexts) {
+    if (arguments.has(option)) settings[key] = arguments.text(option);
+  }
+  if (settings.contains("workdir")) settings["workdir"] = absolute(settings["workdir"].get<std::string>());
+  if (arguments.has("--sandbox-pids")) {
+    const std::string text = arguments.text("--sandbox-pids");
+    std::int64_t pids = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), pids);
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || pids < 1) {
+      return fail(ErrorCode::invalid, "start", fmt::format("--sandbox-pids: '{}' is not a number of pids above 0", text));
+    }
+    settings["pids"] = pids;
+  }
+  if (arguments.has("--mount")) settings["mounts"] = arguments.list("--mount");
+  auto env = env_of(arguments);
+  if (!env) return env;
+  settings["env"] = std::move(*env);
+  // The daemon checks again; here a mistake costs no daemon.
+  if (auto checked = daemon::settings_from_json(settings); !checked) return pass(checked.error());
+  return settings;
+}
+
+Result<int> attach_to(const json& agent, bool read_only) {
+  const auto tmux = find_program("tmux");
+  if (!tmux) return fail(ErrorCode::unavailable, "tmux", "tmux is not installed", "apt-get install tmux");
+  const std::string session = agent["tmux"]["session"].get<std::string>();
+  if (agent["tmux"]["pane"].is_null()) {
+    return fail(ErrorCode::conflict, "attach", fmt::format("{} has no terminal: it is {}", text_of(agent, "name"), text_of(agent, "status")),
+                fmt::format("agentmesh start {0}, or agentmesh crashes {0}", text_of(agent, "name")));
+  }
+  if (::isatty(STDIN_FILENO) == 0) return fail(ErrorCode::invalid, "attach", "standard input is not a terminal", "run it in a terminal");
+  std::vector<std::string> words{tmux->string(), "-L", agent["tmux"]["socket"].get<std::string>()};
+  const char* inside = std::getenv("TMUX");
+  const bool same_server = inside != nullptr && std::string_view(inside).find("/" + words[2] + ",") != std::string_view::npos;
+  if (same_server) {
+    words.insert(words.end(), {"switch-client", "-t", "=" + session + ":"});
+  } else {
+    ::unsetenv("TMUX");
+    words.insert(words.end(), {"attach-session", "-t", "=" + session});
+  }
+  if (read_only) words.insert(words.begin() + 4, "-r");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  (void)flush_output();
+  ::execv(argv[0], argv.data());
+  return fail(ErrorCode::internal, "attach", "cannot run tmux");
+}
+
+void print_agent(const json& agent) {
+  std::vector<Row> rows;
+  const auto line = [&](std::string key, std::string value) {
+    if (!value.empty()) rows.push_back({std::move(key), std::move(value)});
+  };
+  const json& box = agent["sandbox"];
+  line("name", text_of(agent, "name"));
+  line("status", coloured_status(text_of(agent, "status")) + " for " + age_of(text_of(agent, "status_since")));
+  line("reason", text_of(agent, "reason"));
+  line("runner", text_of(agent, "runner") + (text_of(agent, "model").empty() ? "" : " with " + text_of(agent, "model")));
+  line("workdir", text_of(agent, "workdir"));
+  line("container", text_of(box, "container_name"));
+  line("image", text_of(box, "image"));
+  line("limits", fmt::format("{} cpus, {}, {} pids, network {}", box["cpus"].get<double>(),
+                             format_size(box["memory_bytes"].get<std::uint64_t>()), box["pids"].get<std::int64_t>(), text_of(box, "network")));
+  line("restarts", fmt::format("{} of {} within {}", agent["restarts"]["count"].get<int>(), agent["restarts"]["limit"].get<int>(),
+                               format_duration(std::chrono::seconds(agent["restarts"]["window_s"].get<std::int64_t>()))));
+  line("next restart", text_of(agent["restarts"], "next_at"));
+  if (agent["exit"].is_object()) line("last exit", text_of(agent["exit"], "text") + ", " + text_of(agent["exit"], "reason"));
+  line("inbox", fmt::format("{} waiting, {} delivered", agent["inbox"]["pending"].get<int>(), agent["inbox"]["delivered"].get<int>()));
+  line("terminal", fmt::format("tmux -L {} attach -t ={}", text_of(agent["tmux"], "socket"), text_of(agent["tmux"], "session")));
+  print(table(rows));
+}
+
+void print_host(const json& status) {
+  const json& daemon = status["daemon"];
+  const json& engine = status["engine"];
+  const json& tmux = status["tmux"];
+  const json& hub = status["hub"];
+  std::string agents = fmt::format("{}", status["agents"]["total"].get<int>());
+  for (const auto& [name, count] : status["agents"]["by_status"].items()) agents += fmt::format(", {} {}", count.get<int>(), name);
+  print(table({
+      {"daemon", fmt::format("version {} pid {} up {} using {}", text_of(daemon, "version"), daemon["pid"].get<int>(),
+                             format_duration(std::chrono::seconds(daemon["uptime_s"].get<std::int64_t>())),
+                             format_size(daemon["rss_bytes"].get<std::uint64_t>()))},
+      {"home", text_of(daemon, "home")},
+      {"engine", engine["reachable"].get<bool>() ? fmt::format("{} at {}", text_of(engine, "version"), text_of(engine, "socket"))
+                                                 : "cannot be reached at " + text_of(engine, "socket")},
+      {"tmux", tmux["server_pid"].is_null() ? "cannot be reached" : fmt::format("{} on socket {}", text_of(tmux, "version"), text_of(tmux, "socket"))},
+      {"hub", fmt::format("{} {}{}", text_of(hub, "url"), hub["embedded"].get<bool>() ? "(embedded) " : "",
+                          hub["connected"].get<bool>() ? "connected" : "not connected")},
+      {"agents", agents},
+  }));
+}
+
+void print_crash(const json& crash) {
+  const json& signal = crash["signal_name"];
+  print(fmt::format("{} crashed at {}: {}\n", text_of(crash, "agent"), text_of(crash, "at"), text_of(crash, "reason_text")));
+  std::string terminal;
+  for (const json& line : crash["terminal"]) terminal += "  " + line.get<std::string>() + "\n";
+  std::string events;
+  for (const json& event : crash["events"]) {
+    events += fmt::format("  {} {} {}\n", text_of(event, "at"), text_of(event, "name"), text_of(event, "reason"));
+  }
+  print(table({
+      {"  reason", text_of(crash, "reason")},
+      {"  exit code", crash["exit_code"].is_null() ? "none" : std::to_string(crash["exit_code"].get<int>())},
+      {"  signal", signal.is_null() ? "none" : signal.get<std::string>()},
+      {"  out of memory", crash["out_of_memory"]["main"].get<bool>()    ? "the main process"
+                          : crash["out_of_memory"]["child"].get<bool>() ? "a child"
+                                                                        : "no"},
+      {"  run", fmt::format("{}, restart {} of {}", crash["run"].get<int>(), crash["restart"]["number"].get<int>(),
+                            crash["restart"]["limit"].get<int>())},
+      {"  next restart", crash["next_restart_at"].is_null() ? "none" : text_of(crash, "next_restart_at")},
+      {"  container", text_of(crash["container"], "id").substr(0, 12)},
+  }));
+  print("events:\n" + events + "terminal:\n" + terminal + "\n");
+}
+
+Result<int> print_json_text(const Result<std::string>& text) {
+  if (!text) return pass(text.error());
+  print(*text + "\n");
+  return 0;
+}
+
+Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
+  const auto path = agent_path(arguments, "/permission");
+  if (!path) return pass(path.error());
+  const auto answer = call_json("POST", *path, {{"answer", verdict}, {"reason", arguments.text("--reason")}});
+  if (!answer) return pass(answer.error());
+  print(arguments.json() ? answer->dump() + "\n" : fmt::format("{}: {}\n", arguments.text("NAME"), verdict));
+  return 0;
+}
+
+}  // namespace
+
+Result<int> run_start(const Arguments& arguments) {
+  const auto name = start_name(arguments);
+  if (!name) return pass(name.error());
+  if (arguments.has("--sandbox") && arguments.has("--no-sandbox")) {
+    return fail(ErrorCode::invalid, "usage", "--sandbox and --no-sandbox exclude each other");
+  }
+  if (arguments.has("--no-sandbox")) {
+    return fail(ErrorCode::denied, "start", "this version runs agents only in a sandbox", "leave --no-sandbox out");
+  }
+  auto settings = settings_of(arguments);
+  if (!settings) return pass(settings.error());
+  const auto agent = call_json(
+      "POST", "/v1/agents", {{"name", name->str()}, {"settings", *settings}, {"current_folder", absolute("")}});
+  if (!agent) return pass(agent.error());
+  if (arguments.json()) {
+    print(agent->dump() + "\n");
+  } else {
+    print(fmt::format("{} is {} in {}\n", name->str(), text_of(*agent, "status"), text_of((*agent)["sandbox"], "container_name")));
+  }
+  if (!arguments.has("--attach")) return 0;
+  return attach_to(*agent, false);
+}
+
+Result<int> run_attach(const Arguments& arguments) {
+  const auto path = agent_path(arguments, "");
+  if (!path) return pass(path.error());
+  const auto agent = call_json("GET", *path, nullptr);
+  if (!agent) return pass(agent.error());
+  return attach_to(*agent, arguments.has("--read-only"));
+}
+
+Result<int> run_nudge(const Arguments& arguments) {
+  const auto path = agent_path(arguments, "/nudge");
+  if (!path) return pass(path.error());
+  json body{{"defer", arguments.has("--defer")}};
+  if (arguments.has("MESSAGE")) body["message"] = arguments.text("MESSAGE");
+  if (arguments.has("--wait")) {
+    const auto wait = parse_duration(arguments.text("--wait"));
+    if (!wait) return pass(wait.error());
+    body["wait_ms"] = wait->count();
+  }
+  const auto answer = call_json("POST", *path, body);
+  if (!answer) return pass(answer.error());
+  const std::string result = text_of(*answer, "result");
+  const bool arrived = result == "delivered" || result == "queued";
+  if (arguments.json()) {
+    print(answer->dump() + "\n");
+  } else if (arrived) {
+    print(result + "\n");
+  } else {
+    print_error(Error{ErrorCode::conflict, "nudge", fmt::format("{}: {}", result == "unknown" ? "not known whether it arrived" : "not delivered", text_of(*answer, "why")),
+                      fmt::format("agentmesh explain {}", arguments.text("NAME"))},
+                ErrorForm::text);
+  }
+  return arrived ? 0 : kUndelivered;
+}
+
+Result<int> run_approve(const Arguments& arguments) { return answer_permission(arguments, "allow"); }
+
+Result<int> run_deny(const Arguments& arguments) { return answer_permission(arguments, "deny"); }
+
+Result<int> run_stop(const Arguments& arguments) {
+  std::vector<std::string> names = arguments.list("NAME");
+  if (names.empty() != arguments.has("--all")) return fail(ErrorCode::invalid, "usage", "name the agents, or --all", "agentmesh stop --help");
+  if (arguments.has("--all")) {
+    const auto agents = call_json("GET", "/v1/agents", nullptr);
+    if (!agents) return pass(agents.error());
+    for (const json& agent : *agents) names.push_back(text_of(agent, "name"));
+  }
+  json body{{"force", arguments.has("--force")}};
+  if (arguments.has("--timeout")) {
+    const auto timeout = parse_duration(arguments.text("--timeout"));
+    if (!timeout) return pass(timeout.error());
+    body["timeout_ms"] = timeout->count();
+  }
+  json stopped = json::array();
+  for (const std::string& text : names) {
+    const auto name = AgentName::parse(text);
+    if (!name) return pass(name.error());
+    auto agent = call_json("POST", fmt::format("/v1/agents/{}/stop", name->str()), body);
+    if (!agent) return pass(agent.error());
+    if (!arguments.json()) print(fmt::format("{} is {}\n", text, text_of(*agent, "status")));
+    stopped.push_back(std::move(*agent));
+  }
+  if (arguments.json()) print(stopped.dump() + "\n");
+  return 0;
+}
+
+Result<int> run_restart(const Arguments& arguments) {
+  const auto path = agent_path(arguments, "/restart");
+  if (!path) return pass(path.error());
+  const auto agent = call_json("POST", *path, json::object());
+  if (!agent) return pass(agent.error());
+  print(arguments.json() ? agent->dump() + "\n" : fmt::format("{} is {}\n", text_of(*agent, "name"), text_of(*agent, "status")));
+  return 0;
+}
+
+Result<int> run_list(const Arguments& arguments) {
+  const std::string path = arguments.has("--all") ? "/v1/agents?all=1" : "/v1/agents";
+  if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
+  const auto agents = call_json("GET", path, nullptr);
+  if (!agents) return pass(agents.error());
+  std::vector<Row> rows{{"NAME", "STATUS", "SINCE", "RUNNER", "RESTARTS", "INBOX", "REASON"}};
+  for (const json& agent : *agents) {
+    rows.push_back({text_of(agent, "name"), coloured_status(text_of(agent, "status")), age_of(text_of(agent, "status_since")),
+                    text_of(agent, "runner"), fmt::format("{}/{}", agent["restarts"]["count"].get<int>(), agent["restarts"]["limit"].get<int>()),
+                    std::to_string(agent["inbox"]["pending"].get<int>()), text_of(agent, "reason")});
+  }
+  print(table(rows));
+  return 0;
+}
+
+Result<int> run_status(const Arguments& arguments) {
+  std::string path = "/v1/status";
+  if (arguments.has("NAME")) {
+    const auto named = agent_path(arguments, "");
+    if (!named) return pass(named.error());
+    path = *named;
+  }
+  if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
+  const auto answer = call_json("GET", path, nullptr);
+  if (!answer) return pass(answer.error());
+  arguments.has("NAME") ? print_agent(*answer) : print_host(*answer);
+  return 0;
+}
+
+Result<int> run_explain(const Arguments& arguments) {
+  const auto path = agent_path(arguments, "/explain");
+  if (!path) return pass(path.error());
+  if (arguments.json()) return print_json_text(call("GET", *path, "", IfDown::start));
+  const auto answer = call_json("GET", *path, nullptr);
+  if (!answer) return pass(answer.error());
+  std::vector<Row> rows;
+  for (const char* key : {"name", "status", "status_since", "reason", "wanted", "phase", "phase_since", "condition", "last_activity", "next_wake", "session_id"}) {
+    if (!text_of(*answer, key).empty()) rows.push_back({key, text_of(*answer, key)});
+  }
+  const json& signal = (*answer)["signal"];
+  rows.push_back({"decided by", signal.is_null() ? "no signal yet"
+                                                 : fmt::format("{} from {} {} ago {}", text_of(signal, "kind"), text_of(signal, "source"),
+                                                               format_duration(std::chrono::seconds(signal["age_s"].get<std::int64_t>())),
+                                                               text_of(signal, "detail"))});
+  print(table(rows));
+  return 0;
+}
+
+Result<int> run_logs(const Arguments& arguments) {
+  const std::string tail = arguments.has("--tail") ? arguments.text("--tail") : "200";
+  const auto path = agent_path(arguments, "/logs?tail=" + percent_encode(tail));
+  if (!path) return pass(path.error());
+  std::string shown;
+  do {
+    const auto answer = call_json("GET", *path, nullptr);
+    if (!answer) return pass(answer.error());
+    const std::string text = text_of(*answer, "text");
+    if (arguments.json() && text != shown) print(answer->dump() + "\n");
+    if (!arguments.json() && text != shown) print(text.starts_with(shown) ? text.substr(shown.size()) : text + "\n");
+    if (auto written = flush_output(); !written) return pass(written.error());
+    shown = text;
+    if (arguments.has("-f")) std::this_thread::sleep_for(kFollowPoll);
+  } while (arguments.has("-f"));
+  if (!arguments.json() && !shown.empty()) print("\n");
+  return 0;
+}
+
+Result<int> run_crashes(const Arguments& arguments) {
+  std::string path = "/v1/crashes?last=" + std::string(arguments.has("--last") ? "1" : "0");
+  if (arguments.has("NAME")) {
+    const auto name = AgentName::parse(arguments.text("NAME"));
+    if (!name) return pass(name.error());
+    path += "&agent=" + name->str();
+  }
+  if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
+  const auto crashes = call_json("GET", path, nullptr);
+  if (!crashes) return pass(crashes.error());
+  if (arguments.has("--last") || crashes->size() == 1) {
+    for (const json& crash : *crashes) print_crash(crash);
+    return 0;
+  }
+  std::vector<Row> rows{{"AT", "AGENT", "RUN", "REASON", "DETAIL"}};
+  for (const json& crash : *crashes) {
+    rows.push_back({text_of(crash, "at"), text_of(crash, "agent"), std::to_string(crash["run"].get<int>()), text_of(crash, "reason"),
+                    text_of(crash, "reason_text")});
+  }
+  print(table(rows));
+  return 0;
+}
+
+Result<int> run_events(const Arguments& arguments) {
+  std::string path = "/v1/events?follow=" + std::string(arguments.has("-f") ? "1" : "0");
+  if (arguments.has("--since")) path += "&since=" + percent_encode(arguments.text("--since"));
+  const bool as_json = arguments.json();
+  auto done = stream(path, [as_json](std::string_view line) {
+    if (as_json) {
+      print(std::string(line) + "\n");
+    } else if (const auto event = parse_json(line, "events")) {
+      print(fmt::format("{}  {:<16} {:<20} {}\n", text_of(*event, "at"), text_of(*event, "agent").empty() ? "-" : text_of(*event, "agent"),
+                        text_of(*event, "name"), text_of(*event, "reason")));
+    }
+    (void)flush_output();
+  });
+  if (!done) return pass(done.error());
+  return 0;
+}
+
+}  // namespace agentmesh::cli

@@ -1,0 +1,162 @@
+#include "cli/daemon_client.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "config/load.h"
+#include "net/http_client.h"
+#include "net/server.h"
+
+namespace agentmesh::cli {
+namespace {
+
+constexpr Millis kStartLimit{15'000};
+constexpr Millis kStartPoll{5};
+constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
+constexpr std::size_t kMaxLine = 256 * 1024;
+
+// Runs one request to its end on a loop of its own.
+Result<net::HttpResponse> exchange(net::HttpRequest request) {
+  boost::asio::io_context io(1);
+  net::HttpClient client(io.get_executor());
+  Result<net::HttpResponse> answer = fail(ErrorCode::internal, "daemon", "no answer");
+  boost::asio::co_spawn(io, client.send(std::move(request)), [&](std::exception_ptr problem, Result<net::HttpResponse> got) {
+    if (!problem) answer = std::move(got);
+    io.stop();
+  });
+  io.run();
+  return answer;
+}
+
+net::HttpRequest request_to(const daemon::Home& home, std::string_view method, const std::string& path) {
+  net::HttpRequest request;
+  request.method = method;
+  request.url = "http://agentmesh" + path;
+  request.unix_socket = home.socket().string();
+  request.total_timeout = Millis{0};
+  request.max_response_bytes = kMaxAnswer;
+  return request;
+}
+
+Error no_daemon(const Error& error) {
+  if (error.code == ErrorCode::denied) {
+    return Error{ErrorCode::denied, "daemon", "its socket belongs to another user", "use an AGENTMESH_HOME of your own"};
+  }
+  return Error{error.code, "daemon", "the daemon cannot be reached: " + error.what, "agentmesh up"};
+}
+
+bool answers(const daemon::Home& home) {
+  return exchange(request_to(home, "GET", "/v1/agents")).has_value();
+}
+
+// What the daemon said before it ended: its last line, as an Error with the code of its exit.
+Error early_end(const std::filesystem::path& output, int status) {
+  const int exit = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  ErrorCode code = ErrorCode::internal;
+  for (ErrorCode candidate : {ErrorCode::invalid, ErrorCode::conflict, ErrorCode::unavailable, ErrorCode::denied}) {
+    if (exit_code_of(candidate) == exit) code = candidate;
+  }
+  const auto text = read_file(output, 1024 * 1024);
+  std::string line(text ? trim(*text) : "");
+  line = line.substr(line.rfind('\n') + 1);
+  constexpr std::string_view kPrefix = "agentmesh: ";
+  if (!line.starts_with(kPrefix)) return Error{code, "daemon", "it ended at once: " + line, "see " + output.string()};
+  line.erase(0, kPrefix.size());
+  const std::size_t colon = line.find(": ");
+  if (colon == std::string::npos) return Error{code, "daemon", line, ""};
+  return Error{code, line.substr(0, colon), line.substr(colon + 2), ""};
+}
+
+}  // namespace
+
+Result<daemon::Home> home() {
+  const auto root = config::home_folder(config::system_environment());
+  if (!root) return pass(root.error());
+  return daemon::Home{*root};
+}
+
+Result<void> ensure_daemon(const daemon::Home& home) {
+  if (answers(home)) return {};
+  if (auto prepared = prepare_home(home); !prepared) return prepared;
+  const auto output = home.logs() / "daemon.out";
+  ::unlink(output.c_str());
+  std::error_code ec;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
+  const auto pid = start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
+  if (!pid) return pass(pid.error());
+  const auto deadline = std::chrono::steady_clock::now() + kStartLimit;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (answers(home)) return {};
+    int status = 0;
+    if (::waitpid(*pid, &status, WNOHANG) == *pid) {
+      if (answers(home)) return {};  // another command started one at the same moment
+      return pass(early_end(output, status));
+    }
+    std::this_thread::sleep_for(kStartPoll);
+  }
+  return fail(ErrorCode::timeout, "daemon", "it does not answer yet", "see " + home.daemon_log().string());
+}
+
+Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down) {
+  const auto where = home();
+  if (!where) return pass(where.error());
+  net::HttpRequest request = request_to(*where, method, path);
+  request.body = body;
+  auto answer = exchange(request);
+  if (!answer && answer.error().code == ErrorCode::unavailable && if_down == IfDown::start) {
+    if (auto up = ensure_daemon(*where); !up) return pass(up.error());
+    answer = exchange(std::move(request));
+  }
+  if (!answer) return pass(no_daemon(answer.error()));
+  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
+  return std::move(answer->body);
+}
+
+Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body) {
+  const auto text = call(method, std::move(path), body.is_null() ? "" : dump_json(body), IfDown::start);
+  if (!text) return pass(text.error());
+  return parse_json(*text, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
+}
+
+Result<void> stream(std::string path, const std::function<void(std::string_view)>& line) {
+  const auto where = home();
+  if (!where) return pass(where.error());
+  if (auto up = ensure_daemon(*where); !up) return up;
+  net::HttpRequest request = request_to(*where, "GET", path);
+  std::string pending;
+  request.on_data = [&](std::string_view bytes) {
+    pending += bytes;
+    for (std::size_t end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
+      line(std::string_view(pending).substr(0, end));
+      pending.erase(0, end + 1);
+    }
+    return pending.size() > kMaxLine ? net::Flow::stop : net::Flow::more;
+  };
+  const auto answer = exchange(std::move(request));
+  if (!answer) return pass(no_daemon(answer.error()));
+  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
+  return {};
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+}  // namespace agentmesh::cli

@@ -1,0 +1,33 @@
+#pragma once
+// The command line's way to the daemon: HTTP on the control socket. The first command that needs the daemon starts it.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "daemon/home.h"
+
+namespace agentmesh::cli {
+
+// AGENTMESH_HOME. Errors: invalid.
+Result<daemon::Home> home();
+
+enum class IfDown { start, fail };
+
+// Starts the daemon unless it answers. Errors: those the daemon gave for not starting, timeout.
+Result<void> ensure_daemon(const daemon::Home& home);
+
+// One exchange; the body of a 2xx answer. Errors: unavailable (no daemon, and IfDown::fail), or the daemon's own.
+Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down);
+Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body);
+
+// Reads a streamed answer line by line until it ends.
+Result<void> stream(std::string path, const std::function<void(std::string_view)>& line);
+
+std::string percent_encode(std::string_view text);
+
+}  // namespace agentmesh::cli
