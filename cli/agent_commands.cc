@@ -1,12 +1,4 @@
 // start, attach, nudge, approve, deny, stop, restart, list, status, explain, logs, crashes, events.
-#include <unistd.h>
-
-#include <charconv>
-#include <thread>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -14,6 +6,13 @@
 #include "cli/daemon_client.h"
 #include "cli/output.h"
 #include "daemon/agent_spec.h"
+
+#include <charconv>
+#include <thread>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::cli {
 namespace {
@@ -70,8 +69,14 @@ std::string absolute(const std::string& path) {
 
 Result<json> settings_of(const Arguments& arguments) {
   constexpr std::array<std::pair<const char*, const char*>, 8> kTexts{{
-      {"--runner", "runner"}, {"--model", "model"}, {"--command", "command"}, {"--sandbox-image", "image"},
-      {"--sandbox-cpu", "cpus"}, {"--sandbox-memory", "memory"}, {"--network", "network"}, {"--workdir", "workdir"},
+      {"--runner", "runner"},
+      {"--model", "model"},
+      {"--command", "command"},
+      {"--sandbox-image", "image"},
+      {"--sandbox-cpu", "cpus"},
+      {"--sandbox-memory", "memory"},
+      {"--network", "network"},
+      {"--workdir", "workdir"},
   }};
   json settings = json::object();
   for (const auto& [option, key] : kTexts) {
@@ -83,7 +88,8 @@ Result<json> settings_of(const Arguments& arguments) {
     std::int64_t pids = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), pids);
     if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || pids < 1) {
-      return fail(ErrorCode::invalid, "start", fmt::format("--sandbox-pids: '{}' is not a number of pids above 0", text));
+      return fail(ErrorCode::invalid, "start",
+                  fmt::format("--sandbox-pids: '{}' is not a number of pids above 0", text));
     }
     settings["pids"] = pids;
   }
@@ -101,13 +107,16 @@ Result<int> attach_to(const json& agent, bool read_only) {
   if (!tmux) return fail(ErrorCode::unavailable, "tmux", "tmux is not installed", "apt-get install tmux");
   const std::string session = agent["tmux"]["session"].get<std::string>();
   if (agent["tmux"]["pane"].is_null()) {
-    return fail(ErrorCode::conflict, "attach", fmt::format("{} has no terminal: it is {}", text_of(agent, "name"), text_of(agent, "status")),
+    return fail(ErrorCode::conflict, "attach",
+                fmt::format("{} has no terminal: it is {}", text_of(agent, "name"), text_of(agent, "status")),
                 fmt::format("agentmesh start {0}, or agentmesh crashes {0}", text_of(agent, "name")));
   }
-  if (::isatty(STDIN_FILENO) == 0) return fail(ErrorCode::invalid, "attach", "standard input is not a terminal", "run it in a terminal");
+  if (::isatty(STDIN_FILENO) == 0)
+    return fail(ErrorCode::invalid, "attach", "standard input is not a terminal", "run it in a terminal");
   std::vector<std::string> words{tmux->string(), "-L", agent["tmux"]["socket"].get<std::string>()};
   const char* inside = std::getenv("TMUX");
-  const bool same_server = inside != nullptr && std::string_view(inside).find("/" + words[2] + ",") != std::string_view::npos;
+  const bool same_server =
+      inside != nullptr && std::string_view(inside).find("/" + words[2] + ",") != std::string_view::npos;
   if (same_server) {
     words.insert(words.end(), {"switch-client", "-t", "=" + session + ":"});
   } else {
@@ -130,20 +139,28 @@ void print_agent(const json& agent) {
   };
   const json& box = agent["sandbox"];
   line("name", text_of(agent, "name"));
-  line("status", coloured_status(text_of(agent, "status")) + " for " + age_of(text_of(agent, "status_since")));
+  line("status",
+       coloured_status(text_of(agent, "status")) + " for " + age_of(text_of(agent, "status_since")));
   line("reason", text_of(agent, "reason"));
-  line("runner", text_of(agent, "runner") + (text_of(agent, "model").empty() ? "" : " with " + text_of(agent, "model")));
+  line("runner", text_of(agent, "runner") +
+                     (text_of(agent, "model").empty() ? "" : " with " + text_of(agent, "model")));
   line("workdir", text_of(agent, "workdir"));
   line("container", text_of(box, "container_name"));
   line("image", text_of(box, "image"));
   line("limits", fmt::format("{} cpus, {}, {} pids, network {}", box["cpus"].get<double>(),
-                             format_size(box["memory_bytes"].get<std::uint64_t>()), box["pids"].get<std::int64_t>(), text_of(box, "network")));
-  line("restarts", fmt::format("{} of {} within {}", agent["restarts"]["count"].get<int>(), agent["restarts"]["limit"].get<int>(),
-                               format_duration(std::chrono::seconds(agent["restarts"]["window_s"].get<std::int64_t>()))));
+                             format_size(box["memory_bytes"].get<std::uint64_t>()),
+                             box["pids"].get<std::int64_t>(), text_of(box, "network")));
+  line("restarts",
+       fmt::format("{} of {} within {}", agent["restarts"]["count"].get<int>(),
+                   agent["restarts"]["limit"].get<int>(),
+                   format_duration(std::chrono::seconds(agent["restarts"]["window_s"].get<std::int64_t>()))));
   line("next restart", text_of(agent["restarts"], "next_at"));
-  if (agent["exit"].is_object()) line("last exit", text_of(agent["exit"], "text") + ", " + text_of(agent["exit"], "reason"));
-  line("inbox", fmt::format("{} waiting, {} delivered", agent["inbox"]["pending"].get<int>(), agent["inbox"]["delivered"].get<int>()));
-  line("terminal", fmt::format("tmux -L {} attach -t ={}", text_of(agent["tmux"], "socket"), text_of(agent["tmux"], "session")));
+  if (agent["exit"].is_object())
+    line("last exit", text_of(agent["exit"], "text") + ", " + text_of(agent["exit"], "reason"));
+  line("inbox", fmt::format("{} waiting, {} delivered", agent["inbox"]["pending"].get<int>(),
+                            agent["inbox"]["delivered"].get<int>()));
+  line("terminal", fmt::format("tmux -L {} attach -t ={}", text_of(agent["tmux"], "socket"),
+                               text_of(agent["tmux"], "session")));
   print(table(rows));
 }
 
@@ -153,15 +170,20 @@ void print_host(const json& status) {
   const json& tmux = status["tmux"];
   const json& hub = status["hub"];
   std::string agents = fmt::format("{}", status["agents"]["total"].get<int>());
-  for (const auto& [name, count] : status["agents"]["by_status"].items()) agents += fmt::format(", {} {}", count.get<int>(), name);
+  for (const auto& [name, count] : status["agents"]["by_status"].items())
+    agents += fmt::format(", {} {}", count.get<int>(), name);
   print(table({
-      {"daemon", fmt::format("version {} pid {} up {} using {}", text_of(daemon, "version"), daemon["pid"].get<int>(),
-                             format_duration(std::chrono::seconds(daemon["uptime_s"].get<std::int64_t>())),
-                             format_size(daemon["rss_bytes"].get<std::uint64_t>()))},
+      {"daemon",
+       fmt::format("version {} pid {} up {} using {}", text_of(daemon, "version"), daemon["pid"].get<int>(),
+                   format_duration(std::chrono::seconds(daemon["uptime_s"].get<std::int64_t>())),
+                   format_size(daemon["rss_bytes"].get<std::uint64_t>()))},
       {"home", text_of(daemon, "home")},
-      {"engine", engine["reachable"].get<bool>() ? fmt::format("{} at {}", text_of(engine, "version"), text_of(engine, "socket"))
-                                                 : "cannot be reached at " + text_of(engine, "socket")},
-      {"tmux", tmux["server_pid"].is_null() ? "cannot be reached" : fmt::format("{} on socket {}", text_of(tmux, "version"), text_of(tmux, "socket"))},
+      {"engine", engine["reachable"].get<bool>()
+                     ? fmt::format("{} at {}", text_of(engine, "version"), text_of(engine, "socket"))
+                     : "cannot be reached at " + text_of(engine, "socket")},
+      {"tmux", tmux["server_pid"].is_null()
+                   ? "cannot be reached"
+                   : fmt::format("{} on socket {}", text_of(tmux, "version"), text_of(tmux, "socket"))},
       {"hub", fmt::format("{} {}{}", text_of(hub, "url"), hub["embedded"].get<bool>() ? "(embedded) " : "",
                           hub["connected"].get<bool>() ? "connected" : "not connected")},
       {"agents", agents},
@@ -170,12 +192,14 @@ void print_host(const json& status) {
 
 void print_crash(const json& crash) {
   const json& signal = crash["signal_name"];
-  print(fmt::format("{} crashed at {}: {}\n", text_of(crash, "agent"), text_of(crash, "at"), text_of(crash, "reason_text")));
+  print(fmt::format("{} crashed at {}: {}\n", text_of(crash, "agent"), text_of(crash, "at"),
+                    text_of(crash, "reason_text")));
   std::string terminal;
   for (const json& line : crash["terminal"]) terminal += "  " + line.get<std::string>() + "\n";
   std::string events;
   for (const json& event : crash["events"]) {
-    events += fmt::format("  {} {} {}\n", text_of(event, "at"), text_of(event, "name"), text_of(event, "reason"));
+    events +=
+        fmt::format("  {} {} {}\n", text_of(event, "at"), text_of(event, "name"), text_of(event, "reason"));
   }
   print(table({
       {"  reason", text_of(crash, "reason")},
@@ -184,8 +208,8 @@ void print_crash(const json& crash) {
       {"  out of memory", crash["out_of_memory"]["main"].get<bool>()    ? "the main process"
                           : crash["out_of_memory"]["child"].get<bool>() ? "a child"
                                                                         : "no"},
-      {"  run", fmt::format("{}, restart {} of {}", crash["run"].get<int>(), crash["restart"]["number"].get<int>(),
-                            crash["restart"]["limit"].get<int>())},
+      {"  run", fmt::format("{}, restart {} of {}", crash["run"].get<int>(),
+                            crash["restart"]["number"].get<int>(), crash["restart"]["limit"].get<int>())},
       {"  next restart", crash["next_restart_at"].is_null() ? "none" : text_of(crash, "next_restart_at")},
       {"  container", text_of(crash["container"], "id").substr(0, 12)},
   }));
@@ -216,17 +240,20 @@ Result<int> run_start(const Arguments& arguments) {
     return fail(ErrorCode::invalid, "usage", "--sandbox and --no-sandbox exclude each other");
   }
   if (arguments.has("--no-sandbox")) {
-    return fail(ErrorCode::denied, "start", "this version runs agents only in a sandbox", "leave --no-sandbox out");
+    return fail(ErrorCode::denied, "start", "this version runs agents only in a sandbox",
+                "leave --no-sandbox out");
   }
   auto settings = settings_of(arguments);
   if (!settings) return pass(settings.error());
-  const auto agent = call_json(
-      "POST", "/v1/agents", {{"name", name->str()}, {"settings", *settings}, {"current_folder", absolute("")}});
+  const auto agent =
+      call_json("POST", "/v1/agents",
+                {{"name", name->str()}, {"settings", *settings}, {"current_folder", absolute("")}});
   if (!agent) return pass(agent.error());
   if (arguments.json()) {
     print(agent->dump() + "\n");
   } else {
-    print(fmt::format("{} is {} in {}\n", name->str(), text_of(*agent, "status"), text_of((*agent)["sandbox"], "container_name")));
+    print(fmt::format("{} is {} in {}\n", name->str(), text_of(*agent, "status"),
+                      text_of((*agent)["sandbox"], "container_name")));
   }
   if (!arguments.has("--attach")) return 0;
   return attach_to(*agent, false);
@@ -259,9 +286,12 @@ Result<int> run_nudge(const Arguments& arguments) {
   } else if (arrived) {
     print(result + "\n");
   } else {
-    print_error(Error{ErrorCode::conflict, "nudge", fmt::format("{}: {}", result == "unknown" ? "not known whether it arrived" : "not delivered", text_of(*answer, "why")),
-                      fmt::format("agentmesh explain {}", arguments.text("NAME"))},
-                ErrorForm::text);
+    print_error(
+        Error{ErrorCode::conflict, "nudge",
+              fmt::format("{}: {}", result == "unknown" ? "not known whether it arrived" : "not delivered",
+                          text_of(*answer, "why")),
+              fmt::format("agentmesh explain {}", arguments.text("NAME"))},
+        ErrorForm::text);
   }
   return arrived ? 0 : kUndelivered;
 }
@@ -272,7 +302,8 @@ Result<int> run_deny(const Arguments& arguments) { return answer_permission(argu
 
 Result<int> run_stop(const Arguments& arguments) {
   std::vector<std::string> names = arguments.list("NAME");
-  if (names.empty() != arguments.has("--all")) return fail(ErrorCode::invalid, "usage", "name the agents, or --all", "agentmesh stop --help");
+  if (names.empty() != arguments.has("--all"))
+    return fail(ErrorCode::invalid, "usage", "name the agents, or --all", "agentmesh stop --help");
   if (arguments.has("--all")) {
     const auto agents = call_json("GET", "/v1/agents", nullptr);
     if (!agents) return pass(agents.error());
@@ -302,7 +333,8 @@ Result<int> run_restart(const Arguments& arguments) {
   if (!path) return pass(path.error());
   const auto agent = call_json("POST", *path, json::object());
   if (!agent) return pass(agent.error());
-  print(arguments.json() ? agent->dump() + "\n" : fmt::format("{} is {}\n", text_of(*agent, "name"), text_of(*agent, "status")));
+  print(arguments.json() ? agent->dump() + "\n"
+                         : fmt::format("{} is {}\n", text_of(*agent, "name"), text_of(*agent, "status")));
   return 0;
 }
 
@@ -313,9 +345,11 @@ Result<int> run_list(const Arguments& arguments) {
   if (!agents) return pass(agents.error());
   std::vector<Row> rows{{"NAME", "STATUS", "SINCE", "RUNNER", "RESTARTS", "INBOX", "REASON"}};
   for (const json& agent : *agents) {
-    rows.push_back({text_of(agent, "name"), coloured_status(text_of(agent, "status")), age_of(text_of(agent, "status_since")),
-                    text_of(agent, "runner"), fmt::format("{}/{}", agent["restarts"]["count"].get<int>(), agent["restarts"]["limit"].get<int>()),
-                    std::to_string(agent["inbox"]["pending"].get<int>()), text_of(agent, "reason")});
+    rows.push_back(
+        {text_of(agent, "name"), coloured_status(text_of(agent, "status")),
+         age_of(text_of(agent, "status_since")), text_of(agent, "runner"),
+         fmt::format("{}/{}", agent["restarts"]["count"].get<int>(), agent["restarts"]["limit"].get<int>()),
+         std::to_string(agent["inbox"]["pending"].get<int>()), text_of(agent, "reason")});
   }
   print(table(rows));
   return 0;
@@ -342,14 +376,18 @@ Result<int> run_explain(const Arguments& arguments) {
   const auto answer = call_json("GET", *path, nullptr);
   if (!answer) return pass(answer.error());
   std::vector<Row> rows;
-  for (const char* key : {"name", "status", "status_since", "reason", "wanted", "phase", "phase_since", "condition", "last_activity", "next_wake", "session_id"}) {
+  for (const char* key : {"name", "status", "status_since", "reason", "wanted", "phase", "phase_since",
+                          "condition", "last_activity", "next_wake", "session_id"}) {
     if (!text_of(*answer, key).empty()) rows.push_back({key, text_of(*answer, key)});
   }
   const json& signal = (*answer)["signal"];
-  rows.push_back({"decided by", signal.is_null() ? "no signal yet"
-                                                 : fmt::format("{} from {} {} ago {}", text_of(signal, "kind"), text_of(signal, "source"),
-                                                               format_duration(std::chrono::seconds(signal["age_s"].get<std::int64_t>())),
-                                                               text_of(signal, "detail"))});
+  rows.push_back(
+      {"decided by",
+       signal.is_null()
+           ? "no signal yet"
+           : fmt::format("{} from {} {} ago {}", text_of(signal, "kind"), text_of(signal, "source"),
+                         format_duration(std::chrono::seconds(signal["age_s"].get<std::int64_t>())),
+                         text_of(signal, "detail"))});
   print(table(rows));
   return 0;
 }
@@ -364,7 +402,8 @@ Result<int> run_logs(const Arguments& arguments) {
     if (!answer) return pass(answer.error());
     const std::string text = text_of(*answer, "text");
     if (arguments.json() && text != shown) print(answer->dump() + "\n");
-    if (!arguments.json() && text != shown) print(text.starts_with(shown) ? text.substr(shown.size()) : text + "\n");
+    if (!arguments.json() && text != shown)
+      print(text.starts_with(shown) ? text.substr(shown.size()) : text + "\n");
     if (auto written = flush_output(); !written) return pass(written.error());
     shown = text;
     if (arguments.has("-f")) std::this_thread::sleep_for(kFollowPoll);
@@ -389,8 +428,8 @@ Result<int> run_crashes(const Arguments& arguments) {
   }
   std::vector<Row> rows{{"AT", "AGENT", "RUN", "REASON", "DETAIL"}};
   for (const json& crash : *crashes) {
-    rows.push_back({text_of(crash, "at"), text_of(crash, "agent"), std::to_string(crash["run"].get<int>()), text_of(crash, "reason"),
-                    text_of(crash, "reason_text")});
+    rows.push_back({text_of(crash, "at"), text_of(crash, "agent"), std::to_string(crash["run"].get<int>()),
+                    text_of(crash, "reason"), text_of(crash, "reason_text")});
   }
   print(table(rows));
   return 0;
@@ -404,7 +443,8 @@ Result<int> run_events(const Arguments& arguments) {
     if (as_json) {
       print(std::string(line) + "\n");
     } else if (const auto event = parse_json(line, "events")) {
-      print(fmt::format("{}  {:<16} {:<20} {}\n", text_of(*event, "at"), text_of(*event, "agent").empty() ? "-" : text_of(*event, "agent"),
+      print(fmt::format("{}  {:<16} {:<20} {}\n", text_of(*event, "at"),
+                        text_of(*event, "agent").empty() ? "-" : text_of(*event, "agent"),
                         text_of(*event, "name"), text_of(*event, "reason")));
     }
     (void)flush_output();

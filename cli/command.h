@@ -1,6 +1,8 @@
 #pragma once
 // The commands as data: one table drives parsing, help, completion and what runs.
 
+#include "base/result.h"
+
 #include <functional>
 #include <map>
 #include <span>
@@ -8,15 +10,13 @@
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
-
 namespace agentmesh::cli {
 
 struct OptionSpec {
-  std::string_view name;    // "--sandbox-cpu"
-  std::string_view value;   // "N" for the help; empty: a flag
+  std::string_view name;   // "--sandbox-cpu"
+  std::string_view value;  // "N" for the help; empty: a flag
   std::string_view help;
-  std::string_view env;     // variable that stands in for it; empty: none
+  std::string_view env;  // variable that stands in for it; empty: none
   bool repeat = false;
 };
 

@@ -1,8 +1,8 @@
 #include "cli/completion.h"
 
-#include <fmt/format.h>
-
 #include "base/text.h"
+
+#include <fmt/format.h>
 
 namespace agentmesh::cli {
 namespace {
@@ -16,7 +16,8 @@ std::map<std::string, std::string> words_of(std::span<const CommandSpec> command
     std::string& after = words[std::string(parts[0])];
     if (parts.size() > 1) after += fmt::format(" {}", parts[1]);
     for (const OptionSpec& option : command.options) {
-      if (after.find(fmt::format(" {}", option.name)) == std::string::npos) after += fmt::format(" {}", option.name);
+      if (after.find(fmt::format(" {}", option.name)) == std::string::npos)
+        after += fmt::format(" {}", option.name);
     }
   }
   return words;
@@ -31,7 +32,8 @@ std::string first_words(const std::map<std::string, std::string>& words) {
 std::string bash_script(std::span<const CommandSpec> commands) {
   const auto words = words_of(commands);
   std::string cases;
-  for (const auto& [word, after] : words) cases += fmt::format("    {}) words=\"{}\" ;;\n", word, trim(after));
+  for (const auto& [word, after] : words)
+    cases += fmt::format("    {}) words=\"{}\" ;;\n", word, trim(after));
   return fmt::format(
       "_agentmesh() {{\n"
       "  local current=\"${{COMP_WORDS[COMP_CWORD]}}\" words\n"
@@ -57,13 +59,16 @@ std::string fish_script(std::span<const CommandSpec> commands) {
     if (command.hidden) continue;
     const auto parts = split(command.name, ' ');
     if (parts.size() == 1) {
-      script += fmt::format("complete -c agentmesh -n __fish_use_subcommand -a {} -d '{}'\n", command.name, command.summary);
+      script += fmt::format("complete -c agentmesh -n __fish_use_subcommand -a {} -d '{}'\n", command.name,
+                            command.summary);
     } else {
-      script += fmt::format("complete -c agentmesh -n '__fish_seen_subcommand_from {}' -a {} -d '{}'\n", parts[0], parts[1], command.summary);
+      script += fmt::format("complete -c agentmesh -n '__fish_seen_subcommand_from {}' -a {} -d '{}'\n",
+                            parts[0], parts[1], command.summary);
     }
     for (const OptionSpec& option : command.options) {
       if (!option.name.starts_with("--")) continue;
-      script += fmt::format("complete -c agentmesh -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n", parts[0], option.name.substr(2), option.help);
+      script += fmt::format("complete -c agentmesh -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n",
+                            parts[0], option.name.substr(2), option.help);
     }
   }
   return script;
@@ -75,7 +80,8 @@ Result<std::string> completion_script(std::string_view shell, std::span<const Co
   if (shell == "bash") return bash_script(commands);
   if (shell == "zsh") return zsh_script(commands);
   if (shell == "fish") return fish_script(commands);
-  return fail(ErrorCode::invalid, "completion", fmt::format("'{}' is not a known shell", shell), "bash, zsh or fish");
+  return fail(ErrorCode::invalid, "completion", fmt::format("'{}' is not a known shell", shell),
+              "bash, zsh or fish");
 }
 
 }  // namespace agentmesh::cli

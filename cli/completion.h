@@ -1,10 +1,10 @@
 #pragma once
 // Shell completion, generated from the table of commands.
 
+#include "cli/command.h"
+
 #include <span>
 #include <string>
-
-#include "cli/command.h"
 
 namespace agentmesh::cli {
 

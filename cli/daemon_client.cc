@@ -1,16 +1,5 @@
 #include "cli/daemon_client.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <thread>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
 #include "base/json.h"
 #include "base/process.h"
@@ -18,6 +7,15 @@
 #include "config/load.h"
 #include "net/http_client.h"
 #include "net/server.h"
+
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::cli {
 namespace {
@@ -32,10 +30,11 @@ Result<net::HttpResponse> exchange(net::HttpRequest request) {
   boost::asio::io_context io(1);
   net::HttpClient client(io.get_executor());
   Result<net::HttpResponse> answer = fail(ErrorCode::internal, "daemon", "no answer");
-  boost::asio::co_spawn(io, client.send(std::move(request)), [&](std::exception_ptr problem, Result<net::HttpResponse> got) {
-    if (!problem) answer = std::move(got);
-    io.stop();
-  });
+  boost::asio::co_spawn(io, client.send(std::move(request)),
+                        [&](std::exception_ptr problem, Result<net::HttpResponse> got) {
+                          if (!problem) answer = std::move(got);
+                          io.stop();
+                        });
   io.run();
   return answer;
 }
@@ -52,27 +51,28 @@ net::HttpRequest request_to(const daemon::Home& home, std::string_view method, c
 
 Error no_daemon(const Error& error) {
   if (error.code == ErrorCode::denied) {
-    return Error{ErrorCode::denied, "daemon", "its socket belongs to another user", "use an AGENTMESH_HOME of your own"};
+    return Error{ErrorCode::denied, "daemon", "its socket belongs to another user",
+                 "use an AGENTMESH_HOME of your own"};
   }
   return Error{error.code, "daemon", "the daemon cannot be reached: " + error.what, "agentmesh up"};
 }
 
-bool answers(const daemon::Home& home) {
-  return exchange(request_to(home, "GET", "/v1/agents")).has_value();
-}
+bool answers(const daemon::Home& home) { return exchange(request_to(home, "GET", "/v1/agents")).has_value(); }
 
 // What the daemon said before it ended: its last line, as an Error with the code of its exit.
 Error early_end(const std::filesystem::path& output, int status) {
   const int exit = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
   ErrorCode code = ErrorCode::internal;
-  for (ErrorCode candidate : {ErrorCode::invalid, ErrorCode::conflict, ErrorCode::unavailable, ErrorCode::denied}) {
+  for (ErrorCode candidate :
+       {ErrorCode::invalid, ErrorCode::conflict, ErrorCode::unavailable, ErrorCode::denied}) {
     if (exit_code_of(candidate) == exit) code = candidate;
   }
   const auto text = read_file(output, 1024 * 1024);
   std::string line(text ? trim(*text) : "");
   line = line.substr(line.rfind('\n') + 1);
   constexpr std::string_view kPrefix = "agentmesh: ";
-  if (!line.starts_with(kPrefix)) return Error{code, "daemon", "it ended at once: " + line, "see " + output.string()};
+  if (!line.starts_with(kPrefix))
+    return Error{code, "daemon", "it ended at once: " + line, "see " + output.string()};
   line.erase(0, kPrefix.size());
   const std::size_t colon = line.find(": ");
   if (colon == std::string::npos) return Error{code, "daemon", line, ""};
@@ -94,7 +94,8 @@ Result<void> ensure_daemon(const daemon::Home& home) {
   ::unlink(output.c_str());
   std::error_code ec;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
-  const auto pid = start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
+  const auto pid =
+      start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
   if (!pid) return pass(pid.error());
   const auto deadline = std::chrono::steady_clock::now() + kStartLimit;
   while (std::chrono::steady_clock::now() < deadline) {

@@ -1,15 +1,16 @@
 #pragma once
-// The command line's way to the daemon: HTTP on the control socket. The first command that needs the daemon starts it.
+// The command line's way to the daemon: HTTP on the control socket. The first command that needs the daemon
+// starts it.
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "daemon/home.h"
 
 #include <functional>
 #include <string>
 #include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
-
-#include "base/clock.h"
-#include "base/result.h"
-#include "daemon/home.h"
 
 namespace agentmesh::cli {
 
@@ -21,7 +22,8 @@ enum class IfDown { start, fail };
 // Starts the daemon unless it answers. Errors: those the daemon gave for not starting, timeout.
 Result<void> ensure_daemon(const daemon::Home& home);
 
-// One exchange; the body of a 2xx answer. Errors: unavailable (no daemon, and IfDown::fail), or the daemon's own.
+// One exchange; the body of a 2xx answer. Errors: unavailable (no daemon, and IfDown::fail), or the daemon's
+// own.
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down);
 Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body);
 

@@ -1,17 +1,4 @@
 // init, up, down, doctor, daemon, hub, version, completion, pane.
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <iostream>
-#include <thread>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -23,7 +10,17 @@
 #include "config/load.h"
 #include "daemon/daemon.h"
 #include "hub/server.h"
-#include "sandbox/docker_engine.h"
+
+#include <iostream>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::cli {
 namespace {
@@ -40,7 +37,8 @@ std::string config_text(const std::string& hub_url, const std::filesystem::path&
     if (const std::size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
   };
   if (!hub_url.empty()) replace("url = \"\"", fmt::format("url = \"{}\"", hub_url));
-  if (!key_file.empty()) replace("key = \"env:AGENTMESH_HUB_TOKEN\"", fmt::format("key = \"file:{}\"", key_file.string()));
+  if (!key_file.empty())
+    replace("key = \"env:AGENTMESH_HUB_TOKEN\"", fmt::format("key = \"file:{}\"", key_file.string()));
   return text;
 }
 
@@ -55,7 +53,8 @@ Result<int> run_init(const Arguments& arguments) {
   const auto where = home();
   if (!where) return pass(where.error());
   const std::string url = arguments.text("--hub");
-  if (!url.empty() && !plain_url(url)) return fail(ErrorCode::invalid, "init", fmt::format("'{}' is not a hub's URL", url), "http://HOST:PORT");
+  if (!url.empty() && !plain_url(url))
+    return fail(ErrorCode::invalid, "init", fmt::format("'{}' is not a hub's URL", url), "http://HOST:PORT");
   if (arguments.has("--token") && url.empty()) return fail(ErrorCode::invalid, "init", "--token needs --hub");
   if (auto prepared = prepare_home(*where); !prepared) return pass(prepared.error());
   std::error_code ec;
@@ -69,7 +68,8 @@ Result<int> run_init(const Arguments& arguments) {
     key_file = where->root / "hub.token";
     if (auto wrote = write_file(key_file, token + "\n", 0600); !wrote) return pass(wrote.error());
   }
-  if (auto wrote = write_file(where->config(), config_text(url, key_file), 0600); !wrote) return pass(wrote.error());
+  if (auto wrote = write_file(where->config(), config_text(url, key_file), 0600); !wrote)
+    return pass(wrote.error());
   print(where->config().string() + "\n");
   return 0;
 }
@@ -80,9 +80,10 @@ Result<int> run_up(const Arguments& arguments) {
   if (auto up = ensure_daemon(*where); !up) return pass(up.error());
   const auto status = call_json("GET", "/v1/status", nullptr);
   if (!status) return pass(status.error());
-  print(arguments.json() ? status->dump() + "\n"
-                         : fmt::format("the daemon runs: pid {}, hub {}\n", (*status)["daemon"]["pid"].get<int>(),
-                                       (*status)["hub"]["url"].get<std::string>()));
+  print(arguments.json()
+            ? status->dump() + "\n"
+            : fmt::format("the daemon runs: pid {}, hub {}\n", (*status)["daemon"]["pid"].get<int>(),
+                          (*status)["hub"]["url"].get<std::string>()));
   return 0;
 }
 
@@ -90,15 +91,18 @@ Result<int> run_down(const Arguments& arguments) {
   const auto where = home();
   if (!where) return pass(where.error());
   // Agents can only be stopped by a daemon that runs.
-  const IfDown if_down = arguments.has("--agents") && std::filesystem::exists(where->state_db()) ? IfDown::start : IfDown::fail;
-  const auto answer = call("POST", "/v1/shutdown", json{{"agents", arguments.has("--agents")}}.dump(), if_down);
+  const IfDown if_down =
+      arguments.has("--agents") && std::filesystem::exists(where->state_db()) ? IfDown::start : IfDown::fail;
+  const auto answer =
+      call("POST", "/v1/shutdown", json{{"agents", arguments.has("--agents")}}.dump(), if_down);
   if (!answer && answer.error().code == ErrorCode::unavailable) {
     print(arguments.json() ? "{\"stopped_agents\":0,\"pid\":null}\n" : "the daemon does not run\n");
     return 0;
   }
   if (!answer) return pass(answer.error());
   const auto deadline = std::chrono::steady_clock::now() + kDownLimit;
-  while (!lock_file(where->lock()) && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(kDownPoll);
+  while (!lock_file(where->lock()) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(kDownPoll);
   print(arguments.json() ? *answer + "\n" : "the daemon has stopped\n");
   return 0;
 }
@@ -129,7 +133,8 @@ Result<int> run_daemon_command(const Arguments&) {
 Result<int> run_hub(const Arguments& arguments) {
   const auto where = home();
   if (!where) return pass(where.error());
-  const std::filesystem::path data = arguments.has("--data") ? std::filesystem::path(arguments.text("--data")) : where->root;
+  const std::filesystem::path data =
+      arguments.has("--data") ? std::filesystem::path(arguments.text("--data")) : where->root;
   const std::string listen = arguments.has("--listen") ? arguments.text("--listen") : "127.0.0.1:8440";
   const auto address = daemon::parse_listen(listen);
   if (!address) return pass(address.error());
@@ -148,7 +153,8 @@ Result<int> run_hub(const Arguments& arguments) {
   hub::HubServer server(io, **store, clock, {.address = address->first, .port = address->second});
   const auto port = server.start();
   if (!port) return pass(port.error());
-  print(fmt::format("the hub listens on http://{}:{}; its admin key is in {}\n", address->first, *port, (data / "hub.key").string()));
+  print(fmt::format("the hub listens on http://{}:{}; its admin key is in {}\n", address->first, *port,
+                    (data / "hub.key").string()));
   if (auto written = flush_output(); !written) return pass(written.error());
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code ec, int) {
@@ -159,7 +165,8 @@ Result<int> run_hub(const Arguments& arguments) {
 }
 
 Result<int> run_version(const Arguments& arguments) {
-  print(arguments.json() ? json{{"version", AGENTMESH_VERSION}}.dump() + "\n" : fmt::format("agentmesh {}\n", AGENTMESH_VERSION));
+  print(arguments.json() ? json{{"version", AGENTMESH_VERSION}}.dump() + "\n"
+                         : fmt::format("agentmesh {}\n", AGENTMESH_VERSION));
   return 0;
 }
 
@@ -172,7 +179,7 @@ Result<int> run_completion(const Arguments& arguments) {
 
 Result<int> run_pane_command(const Arguments& arguments) {
   return run_pane({.engine_socket = arguments.text("--engine"),
-                   .api_version = std::string(sandbox::kOldestApi),
+                   .api_version = "",
                    .container = arguments.text("CONTAINER"),
                    .state_dir = arguments.text("--state")});
 }

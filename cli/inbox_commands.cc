@@ -1,15 +1,15 @@
 // send and inbox: assignments through the hub.
-#include <iostream>
-#include <iterator>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/ids.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/daemon_client.h"
 #include "cli/output.h"
+
+#include <iostream>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::cli {
 namespace {
@@ -22,17 +22,22 @@ std::string text_of(const json& item, const char* key) {
 }
 
 Result<int> set_item(const Arguments& arguments, const char* verb) {
-  const auto item = call_json("POST", fmt::format("/v1/inbox/{}/{}", percent_encode(arguments.text("ID")), verb), json::object());
+  const auto item = call_json(
+      "POST", fmt::format("/v1/inbox/{}/{}", percent_encode(arguments.text("ID")), verb), json::object());
   if (!item) return pass(item.error());
-  print(arguments.json() ? item->dump() + "\n" : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
+  print(arguments.json() ? item->dump() + "\n"
+                         : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
   return 0;
 }
 
 }  // namespace
 
 Result<int> run_send(const Arguments& arguments) {
-  if (!arguments.has("--title")) return fail(ErrorCode::invalid, "usage", "--title is needed", "agentmesh send --help");
-  json body{{"to", arguments.text("NAME")}, {"title", arguments.text("--title")}, {"idempotency_key", random_hex(16)}};
+  if (!arguments.has("--title"))
+    return fail(ErrorCode::invalid, "usage", "--title is needed", "agentmesh send --help");
+  json body{{"to", arguments.text("NAME")},
+            {"title", arguments.text("--title")},
+            {"idempotency_key", random_hex(16)}};
   std::string text = arguments.text("--body");
   if (text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
   body["body"] = text;
@@ -44,7 +49,8 @@ Result<int> run_send(const Arguments& arguments) {
   }
   const auto item = call_json("POST", "/v1/inbox", body);
   if (!item) return pass(item.error());
-  print(arguments.json() ? item->dump() + "\n" : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
+  print(arguments.json() ? item->dump() + "\n"
+                         : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
   return 0;
 }
 
@@ -59,8 +65,9 @@ Result<int> run_inbox(const Arguments& arguments) {
   }
   std::vector<Row> rows{{"ID", "TO", "STATE", "PRIORITY", "AGE", "TITLE", "REASON"}};
   for (const json& item : *items) {
-    rows.push_back({text_of(item, "id"), text_of(item, "to"), text_of(item, "state"), text_of(item, "priority"),
-                    age_of(text_of(item, "created_at")), text_of(item, "title"), text_of(item, "reason")});
+    rows.push_back({text_of(item, "id"), text_of(item, "to"), text_of(item, "state"),
+                    text_of(item, "priority"), age_of(text_of(item, "created_at")), text_of(item, "title"),
+                    text_of(item, "reason")});
   }
   print(table(rows));
   return 0;

@@ -1,9 +1,8 @@
-#include <signal.h>
+#include "cli/command.h"
 
+#include <signal.h>
 #include <string>
 #include <vector>
-
-#include "cli/command.h"
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);

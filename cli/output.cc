@@ -1,16 +1,15 @@
 #include "cli/output.h"
 
-#include <unistd.h>
-
-#include <array>
-#include <cstdio>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+
+#include <array>
+#include <cstdio>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::cli {
 namespace {
@@ -37,9 +36,15 @@ struct StatusColour {
   std::string_view code;
 };
 constexpr std::array kColours{
-    StatusColour{"idle", "32"},       StatusColour{"busy", "36"},          StatusColour{"waiting_permission", "33"},
-    StatusColour{"failed", "31"},     StatusColour{"waiting_question", "33"}, StatusColour{"stuck", "31"},
-    StatusColour{"restarting", "33"}, StatusColour{"auth_required", "33"}, StatusColour{"rate_limited", "33"},
+    StatusColour{"idle", "32"},
+    StatusColour{"busy", "36"},
+    StatusColour{"waiting_permission", "33"},
+    StatusColour{"failed", "31"},
+    StatusColour{"waiting_question", "33"},
+    StatusColour{"stuck", "31"},
+    StatusColour{"restarting", "33"},
+    StatusColour{"auth_required", "33"},
+    StatusColour{"rate_limited", "33"},
 };
 
 }  // namespace

@@ -1,11 +1,12 @@
 #pragma once
-// What a person or a script reads: aligned columns, JSON, errors. Colour only on a terminal and not with NO_COLOR.
+// What a person or a script reads: aligned columns, JSON, errors. Colour only on a terminal and not with
+// NO_COLOR.
+
+#include "base/result.h"
 
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/result.h"
 
 namespace agentmesh::cli {
 

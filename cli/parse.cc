@@ -1,11 +1,10 @@
 // argv to Arguments, by the table. CLI11 does the parsing of one command; help and errors are ours.
-#include <CLI/CLI.hpp>
-
-#include <fmt/format.h>
-
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/output.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace agentmesh::cli {
 namespace {
@@ -43,7 +42,8 @@ std::string help_of_all() {
   for (const CommandSpec& command : commands()) {
     if (!command.hidden) rows.push_back({"  " + std::string(command.name), std::string(command.summary)});
   }
-  return text + table(rows) + "\nagentmesh COMMAND --help tells more. State is kept in $AGENTMESH_HOME (~/.agentmesh).\n";
+  return text + table(rows) +
+         "\nagentmesh COMMAND --help tells more. State is kept in $AGENTMESH_HOME (~/.agentmesh).\n";
 }
 
 // The command with the most words that argv begins with.
@@ -73,9 +73,12 @@ Result<Arguments> parse(const CommandSpec& command, std::vector<std::string> wor
   std::map<std::string, bool> flags;
   for (const OptionSpec& option : command.options) {
     const std::string name(option.name);
-    CLI::Option* made = option.value.empty() ? app.add_flag(name, flags[name]) : app.add_option(name, values[name]);
+    CLI::Option* made =
+        option.value.empty() ? app.add_flag(name, flags[name]) : app.add_option(name, values[name]);
     if (!option.value.empty()) made->expected(1)->allow_extra_args(false);
-    if (!option.value.empty()) made->multi_option_policy(option.repeat ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::Throw);
+    if (!option.value.empty())
+      made->multi_option_policy(option.repeat ? CLI::MultiOptionPolicy::TakeAll
+                                              : CLI::MultiOptionPolicy::Throw);
     if (!option.env.empty()) made->envname(std::string(option.env));
   }
   for (const PositionalSpec& positional : command.positionals) {
@@ -88,7 +91,8 @@ Result<Arguments> parse(const CommandSpec& command, std::vector<std::string> wor
     std::reverse(words.begin(), words.end());
     app.parse(std::move(words));
   } catch (const CLI::ParseError& problem) {
-    return fail(ErrorCode::invalid, "usage", problem.what(), fmt::format("agentmesh {} --help", command.name));
+    return fail(ErrorCode::invalid, "usage", problem.what(),
+                fmt::format("agentmesh {} --help", command.name));
   }
   Arguments arguments;
   for (auto& [name, given] : values) {
@@ -130,12 +134,15 @@ int run_command_line(std::vector<std::string> words) {
       print(help_of_all());
       return finish(0, form);
     }
-    if (words.empty()) return finish(fail(ErrorCode::invalid, "usage", "no command", "agentmesh --help"), form);
+    if (words.empty())
+      return finish(fail(ErrorCode::invalid, "usage", "no command", "agentmesh --help"), form);
     const bool group = std::any_of(commands().begin(), commands().end(), [&](const CommandSpec& known) {
       return known.name.starts_with(words[0] + " ");
     });
     if (!group) return finish(pass(unknown(words[0])), form);
-    return finish(fail(ErrorCode::invalid, "usage", fmt::format("'{}' needs one more word", words[0]), "agentmesh --help"), form);
+    return finish(fail(ErrorCode::invalid, "usage", fmt::format("'{}' needs one more word", words[0]),
+                       "agentmesh --help"),
+                  form);
   }
   if (wants_help) {
     print(help_of(*command));

@@ -125,8 +125,7 @@ Result<AgentSpec> spec_from_json(const json& row) {
 }
 
 Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
-                               const config::AgentSettings& flags,
-                               const std::string& current_folder) {
+                               const config::AgentSettings& flags, const std::string& current_folder) {
   config::AgentSettings settings = flags;
   if (const auto own = config.agents.find(name); own != config.agents.end())
     settings = merge(settings, own->second);
@@ -135,6 +134,7 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
   if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
+  if (!settings.workdir && !current_folder.empty()) settings.workdir = current_folder;
   if (!settings.workdir)
     return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
   return AgentSpec{.runner = *settings.runner,

@@ -33,12 +33,11 @@ nlohmann::json to_json(const AgentSpec& spec);
 // Errors: invalid (a row that this version did not write).
 Result<AgentSpec> spec_from_json(const nlohmann::json& row);
 
-// Flags over [agents.NAME] over [defaults] over built in; the workdir is `current_folder` when no layer names one.
-// Errors: invalid (bad runner, no command for
-// custom), denied (an environment value that looks like a real secret).
+// Flags over [agents.NAME] over [defaults] over built in; the workdir is `current_folder` when no layer names
+// one. Errors: invalid (bad runner, no command for custom), denied (an environment value that looks like a
+// real secret).
 Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
-                               const config::AgentSettings& flags,
-                               const std::string& current_folder);
+                               const config::AgentSettings& flags, const std::string& current_folder);
 
 // Settings as the control socket carries them; unknown names and wrong types are errors.
 Result<config::AgentSettings> settings_from_json(const nlohmann::json& object);

@@ -263,7 +263,8 @@ class Control {
       co_return fail(ErrorCode::conflict, "permission", fmt::format("{} does not ask for permission", name),
                      fmt::format("agentmesh explain {}", name));
     }
-    const auto verdict = *answer == "allow" ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny;
+    const auto verdict =
+        *answer == "allow" ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny;
     if (auto done = co_await (*entry)->link->answer(verdict, *reason); !done) co_return pass(done.error());
     parts_.events.add(name, *answer == "allow" ? "approved" : "denied", *reason);
     co_return ok(json{{"agent", name}, {"answer", *answer}});

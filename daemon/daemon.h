@@ -2,13 +2,13 @@
 // The daemon: wires the modules together, listens on the control socket, and runs until it is told to stop.
 // Agents outlive it.
 
-#include <cstdint>
-#include <string>
-#include <utility>
-
 #include "base/result.h"
 #include "config/config.h"
 #include "daemon/home.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
 
 namespace agentmesh::daemon {
 

@@ -46,7 +46,7 @@ Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& inp
                                                 .conversation = conversation_of(input),
                                                 .session_id = input.session_id,
                                                 .http_port = agents::kSandboxHttpPort,
-                                                .http_password = ""});
+                                                .http_password = {}});
 }
 
 // A folder of the agent's own: private, owned by the user its sandbox runs as. A link in its place is

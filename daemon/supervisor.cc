@@ -234,7 +234,7 @@ void Supervisor::sync_link(Entry& entry) {
                               .clock = world_.clock,
                               .run_dir = world_.home.agent_run(name),
                               .http_port = 0,
-                              .http_password = "",
+                              .http_password = {},
                               .workdir = std::string(sandbox::kWorkspaceTarget)};
   entry.link_run = run;
   entry.link = (*adapter)->link(std::move(context),
