@@ -90,8 +90,7 @@ Task<> DockerEngine::negotiate() {
 }
 
 Task<net::HttpResponse> DockerEngine::exchange(net::HttpRequest request, std::string path) {
-  if (path.find("//") != std::string::npos)
-    co_return fail(ErrorCode::invalid, "engine", "an empty id or name");
+  if (names_nothing(path)) co_return fail(ErrorCode::invalid, "engine", "an empty id or name");
   if (api_.empty()) {
     if (auto ok = co_await negotiate(); !ok) co_return pass(std::move(ok.error()));
   }
