@@ -177,8 +177,10 @@ struct LinkContext {
   // Host runs only: the port and password of the LaunchRequest. 0: use http.sock.
   std::uint16_t http_port = 0;
   Secret http_password;
-  // The folder of the agent's work as the agent names it ("/workspace").
-  std::string workdir;
+
+  // How this run was launched, and the conversation as last learned (session_learned); empty: not known yet.
+  Conversation conversation = Conversation::fresh;
+  std::string session_id;
 };
 
 // The destructor ends every conversation; the sink is not called after it. All calls on the one thread.

@@ -218,6 +218,11 @@ void OpencodeState::on_closed(Asked& open, Kinds kinds, const json& properties, 
   if (open.erase(id) > 0) out.push_back({kinds.closed, "event", one_line(text_at(properties, "reply")), id});
 }
 
+void OpencodeState::set_session(std::string id) {
+  session_.reset();
+  if (!id.empty()) session_ = std::move(id);
+}
+
 void OpencodeState::learn(const std::string& session, Signals& out) {
   if (session.empty() || session == session_) return;
   session_ = session;

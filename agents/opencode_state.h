@@ -48,7 +48,8 @@ class OpencodeState {
 
   // The conversation a person sees: the top session that was last made, opened or spoken to.
   const std::optional<std::string>& session() const { return session_; }
-  void set_session(std::string id) { session_ = std::move(id); }
+  // What the caller knows better; an empty id forgets it.
+  void set_session(std::string id);
 
  private:
   enum class Summary { unknown, permission, question, limited, busy, held, idle };

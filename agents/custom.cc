@@ -1,0 +1,145 @@
+#include "agents/custom.h"
+
+#include "agents/hook.h"
+
+#include <array>
+#include <utility>
+
+#include <boost/asio/steady_timer.hpp>
+
+namespace agentmesh::agents {
+
+namespace {
+
+// A program that paints nothing is taken to be up after this long.
+constexpr Millis kSilentStart{2'000};
+// Output is told as activity at most this often.
+constexpr Millis kActivityEvery{1'000};
+
+class CustomLink final : public Link {
+ public:
+  CustomLink(LinkContext context, SignalSink sink)
+      : context_(std::move(context)), sink_(std::move(sink)), silent_start_(context_.executor) {}
+
+  Result<> start() override {
+    silent_start_.expires_after(kSilentStart);
+    silent_start_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code ec) {
+      if (!ec && !alive.expired()) ready("process");
+    });
+    auto hooks = HookSocket::open(context_.executor, context_.run_dir / "hook.sock",
+                                  [this](Signal signal) { take_hook(std::move(signal)); });
+    if (!hooks) return pass(hooks.error());
+    hooks_ = std::move(*hooks);
+    return {};
+  }
+
+  void title(std::string_view pane_title) override {
+    const auto state = state_in_title(pane_title);
+    if (state == title_state_) return;
+    const auto before = std::exchange(title_state_, state);
+    if (before == SignalKind::permission_asked) sink_({SignalKind::permission_closed, "title"});
+    if (before == SignalKind::question_asked) sink_({SignalKind::question_closed, "title"});
+    sink_({state.value_or(SignalKind::unreadable), "title"});
+  }
+
+  void output(std::string_view terminal_bytes) override {
+    if (terminal_bytes.empty()) return;
+    ready("output");
+    const WallTime now = context_.clock.now();
+    if (now < next_activity_) return;
+    next_activity_ = now + kActivityEvery;
+    sink_({SignalKind::activity, "output"});
+  }
+
+  Task<Delivery> deliver(Message) override {
+    co_return Delivery{DeliveryResult::unsupported, "this program has no channel of its own"};
+  }
+
+  Task<> answer(PermissionAnswer, std::string) override {
+    co_return fail(ErrorCode::invalid, "answer", "this program has no channel of its own",
+                   "answer in its terminal: agentmesh attach");
+  }
+
+  std::optional<std::string> session_id() const override { return session_; }
+
+ private:
+  void ready(std::string source) {
+    if (std::exchange(ready_, true)) return;
+    silent_start_.cancel();
+    sink_({SignalKind::ready, std::move(source)});
+  }
+
+  void take_hook(Signal signal) {
+    ready("hook");
+    if (signal.kind == SignalKind::ready) return;
+    if (signal.kind == SignalKind::session_learned) session_ = signal.id;
+    sink_(std::move(signal));
+  }
+
+  LinkContext context_;
+  SignalSink sink_;
+  boost::asio::steady_timer silent_start_;
+  std::unique_ptr<HookSocket> hooks_;
+  std::optional<std::string> session_;
+  std::optional<SignalKind> title_state_;
+  WallTime next_activity_{};
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for handlers that come after our end
+  bool ready_ = false;
+};
+
+}  // namespace
+
+std::optional<SignalKind> state_in_title(std::string_view title) {
+  constexpr std::array<std::pair<std::string_view, SignalKind>, 4> kWords = {{
+      {"[agentmesh:permission]", SignalKind::permission_asked},
+      {"[agentmesh:question]", SignalKind::question_asked},
+      {"[agentmesh:busy]", SignalKind::busy},
+      {"[agentmesh:idle]", SignalKind::idle},
+  }};
+  for (const auto& [word, kind] : kWords) {
+    if (title.contains(word)) return kind;
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, std::string> common_environment(const LaunchRequest& request) {
+  std::map<std::string, std::string> env;
+  env["AGENTMESH_AGENT"] = request.name.str();
+  env["AGENTMESH_HOOK"] = (request.run_dir / "hook.sock").string();
+  return env;
+}
+
+const RunnerFacts& CustomAdapter::facts() const {
+  static const RunnerFacts facts{.runner = "custom",
+                                 .memory_bytes = 2ULL << 30,
+                                 .ready_limit = Millis{10'000},
+                                 .own_delivery = false,
+                                 .own_answer = false,
+                                 .tells_permission = false,
+                                 .enter_wait = Millis{150}};
+  return facts;
+}
+
+Result<LaunchPlan> CustomAdapter::plan(const LaunchRequest& request) const {
+  if (request.command.empty()) {
+    return fail(ErrorCode::invalid, "runner", "the custom runner needs a command",
+                "give --command 'PROGRAM ARGS'");
+  }
+  if (request.command.contains('\0'))
+    return fail(ErrorCode::invalid, "runner", "the command holds a NUL byte");
+  LaunchPlan plan;
+  plan.argv = {"/bin/sh", "-c", request.command};
+  plan.env = common_environment(request);
+  if (request.conversation != Conversation::fresh) plan.env["AGENTMESH_RESUME"] = "1";
+  if (request.conversation == Conversation::continue_session)
+    plan.env["AGENTMESH_SESSION"] = request.session_id;
+  if (!request.provider.base_url.empty()) plan.env["AGENTMESH_MODEL_URL"] = request.provider.base_url;
+  if (!request.model.empty()) plan.env["AGENTMESH_MODEL"] = request.model;
+  return plan;
+}
+
+std::unique_ptr<Link> CustomAdapter::link(LinkContext context, SignalSink sink) const {
+  return std::make_unique<CustomLink>(std::move(context), std::move(sink));
+}
+
+}  // namespace agentmesh::agents

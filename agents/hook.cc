@@ -1,0 +1,146 @@
+#include "agents/hook.h"
+
+#include "agents/fields.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/unique_fd.h"
+
+#include <array>
+#include <chrono>
+#include <fcntl.h>
+#include <optional>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/local/datagram_protocol.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::agents {
+
+using boost::asio::local::datagram_protocol;
+using Steady = std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::array kHookKinds = {
+    SignalKind::ready,          SignalKind::activity,         SignalKind::busy,
+    SignalKind::idle,           SignalKind::permission_asked, SignalKind::permission_closed,
+    SignalKind::question_asked, SignalKind::question_closed,  SignalKind::turn_ended,
+    SignalKind::rate_limited,   SignalKind::auth_required,    SignalKind::session_learned,
+    SignalKind::tool_called,
+};
+
+std::optional<SignalKind> kind_from(std::string_view event) {
+  for (const SignalKind kind : kHookKinds) {
+    if (to_string(kind) == event) return kind;
+  }
+  return std::nullopt;
+}
+
+// A bound datagram socket. The path is reached through its folder's descriptor: sun_path has 108 bytes only.
+Result<UniqueFd> bind_datagram(const std::filesystem::path& path) {
+  UniqueFd folder(::open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return std::unexpected(os_error("hook", path.parent_path().string(), errno));
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return std::unexpected(os_error("hook", "cannot make a socket", errno));
+  const std::string name = path.filename().string();
+  const std::string short_path = fmt::format("/proc/self/fd/{}/{}", folder.get(), name);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (short_path.size() >= sizeof address.sun_path)
+    return fail(ErrorCode::invalid, "hook", "the name is too long");
+  short_path.copy(address.sun_path, short_path.size());
+  ::unlinkat(folder.get(), name.c_str(), 0);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return std::unexpected(os_error("hook", "cannot bind " + path.string(), errno));
+  }
+  // The agent may run as another uid; who may reach the socket is decided by the folder.
+  if (::fchmodat(folder.get(), name.c_str(), 0666, 0) != 0) {
+    return std::unexpected(os_error("hook", "cannot open " + path.string() + " to the agent", errno));
+  }
+  return socket;
+}
+
+}  // namespace
+
+Result<Signal> parse_hook(std::string_view datagram) {
+  const auto parsed = parse_json(datagram, "hook", JsonLimits{.bytes = kMaxHookBytes, .depth = 8});
+  if (!parsed) return pass(parsed.error());
+  const std::string event = text_at(*parsed, "event");
+  const auto kind = kind_from(event);
+  if (!kind) return fail(ErrorCode::invalid, "hook", fmt::format("no such event: '{}'", one_line(event)));
+  Signal signal{*kind, "hook", one_line(text_at(*parsed, "detail")), id_at(*parsed, "id")};
+  signal.until = from_rfc3339(text_at(*parsed, "until"));
+  const bool needs_id = *kind == SignalKind::session_learned || *kind == SignalKind::tool_called;
+  if (needs_id && signal.id.empty()) return fail(ErrorCode::invalid, "hook", event + " needs an id");
+  return signal;
+}
+
+class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
+ public:
+  Receiver(boost::asio::any_io_executor executor, UniqueFd socket, SignalSink sink)
+      : socket_(executor, datagram_protocol(), socket.release()), sink_(std::move(sink)) {}
+
+  void receive() {
+    socket_.async_receive(boost::asio::buffer(buffer_),
+                          [self = shared_from_this()](boost::system::error_code ec, std::size_t bytes) {
+                            if (ec == boost::asio::error::operation_aborted || self->closed_) return;
+                            if (!ec) self->take(std::string_view(self->buffer_.data(), bytes));
+                            if (!self->closed_) self->receive();
+                          });
+  }
+
+  void close() {
+    closed_ = true;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  }
+
+  std::uint64_t refused = 0;
+
+ private:
+  void take(std::string_view datagram) {
+    auto signal = within_rate() ? parse_hook(datagram) : fail(ErrorCode::exhausted, "hook", "too many");
+    if (!signal) {
+      ++refused;
+      return;
+    }
+    sink_(std::move(*signal));
+  }
+
+  bool within_rate() {
+    const auto now = Steady::now();
+    if (now - second_began_ >= std::chrono::seconds(1)) {
+      second_began_ = now;
+      in_this_second_ = 0;
+    }
+    return ++in_this_second_ <= kMaxHooksPerSecond;
+  }
+
+  datagram_protocol::socket socket_;
+  SignalSink sink_;
+  std::array<char, kMaxHookBytes + 1> buffer_{};  // one more: a longer datagram is seen to be too long
+  Steady::time_point second_began_{};
+  int in_this_second_ = 0;
+  bool closed_ = false;
+};
+
+HookSocket::HookSocket(std::shared_ptr<Receiver> receiver) : receiver_(std::move(receiver)) {}
+
+HookSocket::~HookSocket() { receiver_->close(); }
+
+Result<std::unique_ptr<HookSocket>> HookSocket::open(boost::asio::any_io_executor executor,
+                                                     const std::filesystem::path& path, SignalSink sink) {
+  auto socket = bind_datagram(path);
+  if (!socket) return pass(socket.error());
+  auto receiver = std::make_shared<Receiver>(executor, std::move(*socket), std::move(sink));
+  receiver->receive();
+  return std::unique_ptr<HookSocket>(new HookSocket(std::move(receiver)));
+}
+
+std::uint64_t HookSocket::refused() const { return receiver_->refused; }
+
+}  // namespace agentmesh::agents

@@ -1,0 +1,43 @@
+#pragma once
+// What a program in the sandbox says about itself: one JSON datagram on hook.sock in its run folder, e.g.
+// {"event":"busy"}, {"event":"permission_asked","id":"7","detail":"rm -rf build"}. The socket it came by is
+// its identity, so one agent cannot speak for another. The format is in docs/runners.md.
+
+#include "agents/adapter.h"
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/any_io_executor.hpp>
+
+namespace agentmesh::agents {
+
+constexpr std::size_t kMaxHookBytes = 8 * 1024;  // of one datagram
+constexpr int kMaxHooksPerSecond = 200;          // of one agent; the rest is dropped
+
+// Errors: invalid, exhausted. Source is "hook".
+Result<Signal> parse_hook(std::string_view datagram);
+
+// Receives until it is destroyed. A datagram that cannot be understood is counted, nothing else.
+class HookSocket {
+ public:
+  // Binds `path`, replacing what a dead daemon left; the folder around it decides who may send (0700).
+  // Any length of path will do. Errors: not_found (no folder), denied, internal.
+  static Result<std::unique_ptr<HookSocket>> open(boost::asio::any_io_executor executor,
+                                                  const std::filesystem::path& path, SignalSink sink);
+  ~HookSocket();
+  HookSocket(const HookSocket&) = delete;
+  HookSocket& operator=(const HookSocket&) = delete;
+
+  std::uint64_t refused() const;  // datagrams that were not understood or over the rate
+
+ private:
+  class Receiver;
+  explicit HookSocket(std::shared_ptr<Receiver> receiver);
+  std::shared_ptr<Receiver> receiver_;
+};
+
+}  // namespace agentmesh::agents
