@@ -33,7 +33,7 @@ struct ItemQuery {
   std::size_t limit = 100;            // at most kMaxPage
 };
 
-// What the client tells its owner, on the loop's thread.
+// What the client tells its owner, on the loop's thread. on_assignment is needed; the others may be empty.
 struct HubEvents {
   // Durably kept when it returns success; an Error makes the hub push it again after a pause.
   std::function<Result<void>(const InboxItem&)> on_assignment;
@@ -41,6 +41,12 @@ struct HubEvents {
   std::function<void(const ItemReport&, const Result<void>&)> on_reported;
   // The hub does not know this agent: register it again.
   std::function<void(const std::string& agent_id)> on_unknown_agent;
+  // The hub is another one, or was restored from an old copy: everything the journal keeps of items that are
+  // not finished is to be reported again. States are sent again by the client itself.
+  std::function<void()> on_fresh;
+  // An item of this host's agents changed at the hub (it expired, or a person ended it). Its body is left
+  // out.
+  std::function<void(const InboxItem&)> on_item_changed;
   std::function<void(bool connected)> on_connection;
 };
 
@@ -84,7 +90,7 @@ struct HubClientOptions {
   net::WebSocketLimits websocket;
 };
 
-// Both references must outlive it.
+// Both references must outlive it. Its end stops it.
 std::unique_ptr<HubClient> make_hub_client(boost::asio::io_context& io, net::HttpClient& http,
                                            HubClientOptions options);
 

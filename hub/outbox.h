@@ -26,6 +26,8 @@ class Outbox {
 
   // At most `limit` states the hub has not acknowledged, least recently sent first.
   std::vector<AgentState> states_to_send(std::size_t limit) const;
+  // Every agent's, acknowledged or not: a heartbeat.
+  std::vector<AgentState> all_states() const;
   // At most `limit` reports, oldest first.
   std::vector<ItemReport> reports_to_send(std::size_t limit) const;
 
@@ -36,6 +38,7 @@ class Outbox {
   void report_settled(const ItemReport& report);
   // Everything is to be sent again.
   void forget_acknowledgements();
+  void forget_acknowledgement(std::string_view agent_id);
   void remove_agent(std::string_view agent_id);
 
   bool empty() const;  // nothing to send
@@ -45,7 +48,8 @@ class Outbox {
  private:
   struct StateRow {
     AgentState state;
-    std::int64_t acknowledged = 0;  // version
+    std::int64_t acknowledged = -1;  // version
+    std::uint64_t order = 0;
   };
   struct ReportRow {
     ItemReport report;

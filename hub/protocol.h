@@ -1,6 +1,7 @@
 #pragma once
-// What the hub and its clients say to each other, as plain structs and their JSON. Decoding is strict: an
-// unknown field, a wrong type or a value out of its limit is an Error that names the field. Pure; no I/O.
+// What the hub and its clients say to each other, as plain structs and their JSON. Decoding is strict: a
+// wrong type or a value out of its limit is an Error that names the field; so is an unknown field in what a
+// client sends. In what the hub answers an unknown field is skipped: the hub may be newer. Pure; no I/O.
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -25,6 +26,7 @@ constexpr std::int64_t kMaxTtlSeconds = 30LL * 24 * 3600;
 constexpr std::int64_t kDefaultTtlSeconds = 30 * 60;         // supervision: 30 min,
 constexpr std::int64_t kDefaultUrgentTtlSeconds = 2 * 3600;  // urgent 2 h
 constexpr std::string_view kAnyAgent = "any";
+constexpr std::string_view kDefaultTenant = "default";
 
 enum class Priority { low, normal, high, urgent };
 enum class ItemState {
@@ -124,7 +126,7 @@ struct NewItem {
 
 struct InboxItem {
   std::string id;
-  std::int64_t seq = 0;  // of the event that announced it; grows
+  std::int64_t seq = 0;  // of the change that announced it; grows
   std::string to;
   std::string runner;
   std::string agent_id;  // empty: nobody has claimed it yet
@@ -151,7 +153,7 @@ struct InboxItem {
 // POST /v1/inbox/{id}/ack|delivered|done|failed: what a host or agent says about an item.
 struct ItemReport {
   std::string item_id;
-  std::int64_t attempt = 1;
+  std::int64_t attempt = 1;             // 0 (absent in JSON): of the attempt that is under way
   ItemState state = ItemState::pushed;  // pushed, delivered, done or failed
   std::string reason;
 };
@@ -167,7 +169,7 @@ struct Frame {
 
 struct Hello {
   std::string hub_id;    // made with the database
-  std::int64_t seq = 0;  // the newest event
+  std::int64_t seq = 0;  // of the newest change
   bool fresh = false;    // the client's cursor is not of this history: it must send and take everything again
 };
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "hub/rate_limit.h"
 #include "hub/store.h"
 #include "net/server.h"
 
@@ -19,13 +20,20 @@
 
 namespace agentmesh::hub {
 
+enum class PlainHttp {
+  loopback_only,
+  anywhere,  // keys and messages can be read on the way
+};
+
 struct HubOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  // 0 picks one
+  PlainHttp plain_http = PlainHttp::loopback_only;
   net::ServerLimits limits;
   Millis token_life = std::chrono::hours(24);  // of an agent's token; each heartbeat renews it
   Millis agent_away{90'000};                   // no heartbeat for so long (three missed): not given new work
   Millis sweep_every{10'000};                  // expiry is seen within this time
+  RateLimit rate{.per_second = 200, .burst = 400};  // requests of one key: 429 above
 };
 
 class HubServer {
@@ -37,7 +45,8 @@ class HubServer {
   HubServer(const HubServer&) = delete;
   HubServer& operator=(const HubServer&) = delete;
 
-  // Listens. The port. Errors: denied (beyond loopback without a key in the store), conflict (the port is
+  // Listens. The port. Errors: denied (beyond loopback without a key in the store, or in
+  // clear without PlainHttp::anywhere), conflict (the port is
   // taken), invalid (the address).
   Result<std::uint16_t> start();
   void stop();

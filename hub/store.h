@@ -1,5 +1,5 @@
 #pragma once
-// Where the hub keeps everything: agents, keys, the inbox, and the events that streams are fed from. One
+// Where the hub keeps everything: agents, keys, the inbox, and the changes that streams are fed from. One
 // interface, no SQL above it, no state beside it. Each method is one transaction that is on the disk when it
 // returns. `now` is a parameter; it reads no clock and sends nothing.
 //
@@ -22,7 +22,6 @@ namespace agentmesh::hub {
 constexpr std::size_t kMaxOpenItems = 50;     // not yet delivered, of one agent (supervision: depth limit)
 constexpr std::size_t kMaxUnclaimed = 1'000;  // to "any", of one tenant
 constexpr std::size_t kMaxAgents = 10'000;    // of one tenant
-constexpr std::size_t kKeptEvents = 50'000;   // a stream's cursor older than these starts afresh
 constexpr Millis kKeepFinished = std::chrono::hours(24 * 30);  // done, failed and expired items
 
 struct KeyRow {
@@ -41,11 +40,12 @@ struct ItemFilter {
   std::size_t limit = kMaxPage;
 };
 
-struct EventRow {
-  Frame frame;
-  std::string tenant;
-  std::string host;      // of the agent it is about; empty: none
-  std::string agent_id;  // empty: none
+// What has changed since a cursor. Changes are kept one per object (the newest), and told as the object is
+// now: a cursor is never too old, and what changed twice is told once.
+struct ChangePage {
+  std::vector<Frame> frames;
+  std::int64_t cursor = 0;  // where the next page begins
+  bool more = false;
 };
 
 struct PostOutcome {
@@ -59,7 +59,7 @@ class Store {
 
   // Made with the database, kept in every copy of it.
   virtual std::string hub_id() const = 0;
-  virtual Result<void> ready() = 0;  // it can write now
+  virtual Result<void> ready() = 0;  // it could write now
 
   // A key is stored as its SHA-256. Errors: conflict (the hash is there).
   virtual Result<void> add_key(const KeyRow& key, std::string_view sha256, WallTime now) = 0;
@@ -73,10 +73,13 @@ class Store {
   virtual Result<Registered> register_agent(std::string_view tenant, const Registration& registration,
                                             std::string_view token_sha256, WallTime expires_at,
                                             WallTime now) = 0;
-  // Keeps the greatest version and renews the token. Errors: not_found.
-  virtual Result<SyncedAgent> put_state(std::string_view tenant, const AgentState& state, WallTime expires_at,
+  // Keeps the greatest version of each and renews the tokens. `host` empty: of any host; else another host's
+  // agents are unknown.
+  virtual Result<SyncAnswer> put_states(std::string_view tenant, const Sync& sync, WallTime expires_at,
                                         WallTime now) = 0;
-  virtual Result<std::vector<AgentInfo>> list_agents(std::string_view tenant) = 0;
+  // In order of id, those after `after_id`.
+  virtual Result<std::vector<AgentInfo>> list_agents(std::string_view tenant, std::string_view after_id,
+                                                     std::size_t limit) = 0;
   // By id, else by name. Errors: not_found, conflict (several hosts have an agent of that name).
   virtual Result<AgentInfo> find_agent(std::string_view tenant, std::string_view id_or_name) = 0;
 
@@ -93,14 +96,14 @@ class Store {
   // Gives items to "any" to idle agents seen since `seen_after`; each to one. The number given.
   virtual Result<std::size_t> claim_items(WallTime seen_after, WallTime now) = 0;
 
-  // Expires what is due, forgets what is finished long ago, old events and dead tokens. Rows changed.
+  // Expires what is due, forgets what is finished long ago and dead tokens. Rows changed.
   virtual Result<std::size_t> sweep(WallTime now) = 0;
 
-  virtual Result<std::int64_t> last_event() = 0;
-  virtual Result<std::int64_t> first_event() = 0;  // the oldest kept; 0: none
-  // Events after `seq`, oldest first. `host` empty: every host's.
-  virtual Result<std::vector<EventRow>> events_after(std::string_view tenant, std::string_view host,
-                                                     std::int64_t seq, std::size_t limit) = 0;
+  virtual Result<std::int64_t> last_change() = 0;
+  // Oldest first. `host` empty: of every agent and item; else of the items of its agents. An assignment that
+  // is acknowledged is not told again.
+  virtual Result<ChangePage> changes_after(std::string_view tenant, std::string_view host,
+                                           std::int64_t cursor, std::size_t limit) = 0;
 };
 
 // WAL, synchronous FULL, STRICT tables. `path` may be ":memory:". Errors: as base/sqlite.h, and conflict
