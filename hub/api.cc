@@ -21,8 +21,6 @@ using net::Reply;
 using net::ServerRequest;
 using nlohmann::json;
 
-// The stage of what is wrong with the request itself: a size over its limit is then 413, not 429.
-constexpr std::string_view kRequestStage = "request";
 constexpr std::size_t kMaxKeyBytes = 256;
 
 enum class Access { everybody, key };

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "hub/backoff.h"
 #include "net/server.h"
 
@@ -26,6 +27,15 @@ using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kReportsAtOnce = 100;
 constexpr std::size_t kMaxAnswerBytes = 8 * 1024 * 1024;  // a page of items with their bodies
+
+// One text over its limit must not hold up all the others.
+std::string fitting(std::string_view reason) {
+  constexpr std::size_t replacement = 3;  // bytes that a cut character may become
+  if (reason.size() > kMaxReasonBytes) reason = reason.substr(0, kMaxReasonBytes - 4 * replacement);
+  std::string text = to_utf8(reason);
+  if (text.size() > kMaxReasonBytes) text = to_utf8(text.substr(0, kMaxReasonBytes - 4 * replacement));
+  return text;
+}
 
 // A path segment or query value: everything but the unreserved characters is escaped.
 std::string escape(std::string_view text) {
@@ -63,11 +73,12 @@ Result<std::vector<T>> decoded_list(const Result<json>& answer, std::string_view
 }
 
 // Whether asking again later can help; the rest of the errors are the hub's last word.
-bool is_passing(ErrorCode code) {
-  switch (code) {
+bool is_passing(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::exhausted:
+      return error.stage != kRequestStage;
     case ErrorCode::unavailable:
     case ErrorCode::timeout:
-    case ErrorCode::exhausted:
     case ErrorCode::denied:
     case ErrorCode::internal:
       return true;
@@ -95,18 +106,19 @@ class HttpHubClient final : public HubClient, public std::enable_shared_from_thi
     pause_.expires_at({});
     wake_.expires_at({});
     if (stream_) stream_->close(1000, "");
-    events_ = {};
   }
 
   bool connected() const override { return connected_; }
 
   Result<void> put_state(AgentState state) override {
+    state.reason = fitting(state.reason);
     auto put = outbox_.put(std::move(state));
     wake();
     return put;
   }
 
   Result<void> report(ItemReport item) override {
+    item.reason = fitting(item.reason);
     auto put = outbox_.put(std::move(item));
     wake();
     return put;
@@ -302,7 +314,7 @@ Result<void> HttpHubClient::take_item(const Frame& frame) {
 }
 
 void HttpHubClient::set_connected(bool connected) {
-  if (std::exchange(connected_, connected) == connected) return;
+  if (std::exchange(connected_, connected) == connected || stopped_) return;
   if (events_.on_connection) events_.on_connection(connected);
 }
 
@@ -355,6 +367,7 @@ Task<> HttpHubClient::send_states(std::vector<AgentState> states) {
                        states.begin() + static_cast<std::ptrdiff_t>(end));
     const auto answer = decoded<SyncAnswer>(co_await post("/v1/sync", to_json(sync)), sync_answer_from);
     if (!answer) co_return pass(answer.error());
+    if (stopped_) co_return Result<void>{};
     bool restored = false;
     for (const auto& agent : answer->agents) {
       restored |= outbox_.state_held(agent.agent_id, agent.before, agent.version);
@@ -369,7 +382,8 @@ Task<> HttpHubClient::send_states(std::vector<AgentState> states) {
 
 Task<> HttpHubClient::send_report(ItemReport report) {
   const auto item = co_await set_item(report);
-  if (!item && is_passing(item.error().code)) co_return pass(item.error());
+  if (stopped_) co_return Result<void>{};
+  if (!item && is_passing(item.error())) co_return pass(item.error());
   outbox_.report_settled(report);
   const Result<void> outcome = item ? Result<void>{} : pass(item.error());
   if (events_.on_reported) events_.on_reported(report, outcome);
@@ -393,7 +407,9 @@ class Handle final : public HubClient {
   void forget_agent(const std::string& agent_id) override { client_->forget_agent(agent_id); }
   Task<InboxItem> post_item(NewItem item) override { return client_->post_item(std::move(item)); }
   Task<InboxItem> get_item(std::string item_id) override { return client_->get_item(std::move(item_id)); }
-  Task<std::vector<InboxItem>> list_items(ItemQuery query) override { return client_->list_items(std::move(query)); }
+  Task<std::vector<InboxItem>> list_items(ItemQuery query) override {
+    return client_->list_items(std::move(query));
+  }
   Task<InboxItem> retry_item(std::string item_id) override { return client_->retry_item(std::move(item_id)); }
   Task<InboxItem> set_item(ItemReport report) override { return client_->set_item(std::move(report)); }
   Task<std::vector<AgentInfo>> list_agents() override { return client_->list_agents(); }
@@ -405,7 +421,8 @@ class Handle final : public HubClient {
 
 }  // namespace
 
-std::unique_ptr<HubClient> make_hub_client(asio::io_context& io, net::HttpClient& http, HubClientOptions options) {
+std::unique_ptr<HubClient> make_hub_client(asio::io_context& io, net::HttpClient& http,
+                                           HubClientOptions options) {
   return std::make_unique<Handle>(std::make_shared<HttpHubClient>(io, http, std::move(options)));
 }
 

@@ -25,6 +25,8 @@ constexpr std::size_t kMaxSyncAgents = 500;  // states of one sync
 constexpr std::int64_t kMaxTtlSeconds = 30LL * 24 * 3600;
 constexpr std::int64_t kDefaultTtlSeconds = 30 * 60;         // supervision: 30 min,
 constexpr std::int64_t kDefaultUrgentTtlSeconds = 2 * 3600;  // urgent 2 h
+// The stage of an Error about the request itself: a size over its limit is 413 then, and no repetition helps.
+constexpr std::string_view kRequestStage = "request";
 constexpr std::string_view kAnyAgent = "any";
 constexpr std::string_view kDefaultTenant = "default";
 
