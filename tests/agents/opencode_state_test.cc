@@ -260,7 +260,7 @@ TEST_F(OpencodeStateTest, MemoryIsBoundedAndNothingThrowsOnOddEvents) {
   const std::vector<std::string> types = {"session.status", "session.idle",       "permission.asked",
                                           "question.asked", "permission.replied", "session.created",
                                           "session.error",  "message.updated",    "message.part.updated"};
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     const std::string id = "x" + std::to_string(random() % 2'000);
     json properties{{"sessionID", id}, {"id", id}, {"requestID", id}};
     if (random() % 2) properties["status"] = {{"type", random() % 2 ? "busy" : "idle"}};

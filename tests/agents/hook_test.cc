@@ -1,0 +1,166 @@
+#include "agents/hook.h"
+
+#include "agents/custom.h"
+#include "base/unique_fd.h"
+#include "net/http_client.h"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <boost/asio/io_context.hpp>
+#include <gtest/gtest.h>
+
+namespace agentmesh::agents {
+namespace {
+
+TEST(HookTest, EventsBearTheNamesOfSignals) {
+  const auto signal =
+      parse_hook(R"({"event":"permission_asked","id":"7","detail":"rm -rf\nbuild","extra":[1]})");
+  ASSERT_TRUE(signal);
+  EXPECT_EQ(*signal, (Signal{SignalKind::permission_asked, "hook", "rm -rf build", "7"}));
+  const auto limited = parse_hook(R"({"event":"rate_limited","until":"2026-01-02T03:04:05Z"})");
+  ASSERT_TRUE(limited);
+  EXPECT_EQ(limited->until, from_rfc3339("2026-01-02T03:04:05Z"));
+}
+
+TEST(HookTest, NonsenseIsRefused) {
+  for (const std::string& bad :
+       {std::string(), std::string("busy"), std::string("[]"), std::string("{}"),
+        std::string(R"({"event":7})"), std::string(R"({"event":"dance"})"),
+        std::string(R"({"event":"unreadable"})"), std::string(R"({"event":"session_learned"})"),
+        std::string(R"({"event":"busy","detail":"\xff"})"),
+        R"({"event":"busy","detail":")" + std::string(kMaxHookBytes, 'x') + "\"}",
+        R"({"event":"busy","x":)" + std::string(20, '[') + std::string(20, ']') + "}"}) {
+    EXPECT_FALSE(parse_hook(bad)) << bad.substr(0, 60);
+  }
+}
+
+class HookSocketTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/agentmesh-hook-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void open() {
+    auto opened =
+        HookSocket::open(io_.get_executor(), path(), [this](Signal signal) { seen_.push_back(signal); });
+    ASSERT_TRUE(opened) << describe(opened.error());
+    socket_ = std::move(*opened);
+  }
+  std::filesystem::path path() const { return folder_ / "hook.sock"; }
+
+  void send(std::string_view text) {
+    const UniqueFd folder(::open(folder_.c_str(), O_PATH | O_DIRECTORY));
+    const UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string name = "/proc/self/fd/" + std::to_string(folder.get()) + "/hook.sock";
+    name.copy(address.sun_path, name.size());
+    ASSERT_EQ(::sendto(fd.get(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&address),
+                       sizeof address),
+              static_cast<ssize_t>(text.size()));
+    io_.poll();
+  }
+
+  boost::asio::io_context io_;
+  std::filesystem::path folder_;
+  std::unique_ptr<HookSocket> socket_;
+  std::vector<Signal> seen_;
+};
+
+TEST_F(HookSocketTest, ReceivesAndCountsWhatItRefuses) {
+  open();
+  send(R"({"event":"busy"})");
+  send("garbage");
+  send(std::string(kMaxHookBytes + 100, ' ') + R"({"event":"idle"})");
+  send(R"({"event":"idle"})");
+  ASSERT_EQ(seen_.size(), 2U);
+  EXPECT_EQ(seen_[0].kind, SignalKind::busy);
+  EXPECT_EQ(seen_[1].kind, SignalKind::idle);
+  EXPECT_EQ(socket_->refused(), 2U);
+}
+
+TEST_F(HookSocketTest, ReplacesWhatADeadDaemonLeftUnderAPathOfAnyLength) {
+  folder_ /= std::string(100, 'n');
+  std::filesystem::create_directory(folder_);
+  open();
+  socket_.reset();
+  ASSERT_TRUE(std::filesystem::exists(path()));
+  open();
+  send(R"({"event":"busy"})");
+  EXPECT_EQ(seen_.size(), 1U);
+  folder_ = folder_.parent_path();
+}
+
+TEST_F(HookSocketTest, AFloodIsCut) {
+  open();
+  for (int i = 0; i < kMaxHooksPerSecond * 3; ++i) send(R"({"event":"activity"})");
+  EXPECT_GE(seen_.size(), static_cast<std::size_t>(kMaxHooksPerSecond));
+  EXPECT_GT(socket_->refused(), 0U);
+}
+
+TEST_F(HookSocketTest, AMissingFolderIsAnError) {
+  const auto opened = HookSocket::open(io_.get_executor(), folder_ / "no" / "hook.sock", [](Signal) {});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::not_found);
+}
+
+TEST(TitleTest, AWordInTheTitleTellsTheState) {
+  EXPECT_EQ(state_in_title("make [agentmesh:busy]"), SignalKind::busy);
+  EXPECT_EQ(state_in_title("[agentmesh:permission] rm"), SignalKind::permission_asked);
+  EXPECT_EQ(state_in_title("[agentmesh:question]"), SignalKind::question_asked);
+  EXPECT_EQ(state_in_title("[agentmesh:idle]"), SignalKind::idle);
+  EXPECT_EQ(state_in_title("[agentmesh:dreaming] busy"), std::nullopt);
+}
+
+class CustomLinkTest : public HookSocketTest {
+ protected:
+  void SetUp() override {
+    HookSocketTest::SetUp();
+    LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
+    link_ = (*find_adapter("custom"))->link(std::move(context), [this](Signal signal) {
+      kinds_.push_back(std::string(to_string(signal.kind)));
+    });
+    ASSERT_TRUE(link_->start());
+  }
+  ManualClock clock_;
+  net::HttpClient http_{io_.get_executor()};
+  std::unique_ptr<Link> link_;
+  std::vector<std::string> kinds_;
+};
+
+TEST_F(CustomLinkTest, OutputIsReadyOnceAndActivityOnceASecond) {
+  link_->output("");
+  EXPECT_TRUE(kinds_.empty());
+  link_->output("a");
+  link_->output("b");
+  clock_.advance(Millis{1'000});
+  link_->output("c");
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "activity", "activity"}));
+}
+
+TEST_F(CustomLinkTest, HooksTellTheStateAndTheSession) {
+  send(R"({"event":"session_learned","id":"s-1"})");
+  send(R"({"event":"busy"})");
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "session_learned", "busy"}));
+  EXPECT_EQ(link_->session_id(), "s-1");
+}
+
+TEST_F(CustomLinkTest, ATitleThatSaysNothingMoreIsUnreadable) {
+  link_->title("plain");
+  link_->title("[agentmesh:permission]");
+  link_->title("[agentmesh:permission] again");
+  link_->title("[agentmesh:busy]");
+  link_->title("plain");
+  EXPECT_EQ(kinds_,
+            (std::vector<std::string>{"permission_asked", "permission_closed", "busy", "unreadable"}));
+}
+
+}  // namespace
+}  // namespace agentmesh::agents

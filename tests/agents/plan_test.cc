@@ -1,0 +1,122 @@
+#include "agents/adapter.h"
+#include "agents/opencode.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::agents {
+namespace {
+
+using nlohmann::json;
+
+LaunchRequest request(std::string_view name) { return LaunchRequest{.name = *AgentName::parse(name)}; }
+
+const Adapter& adapter(std::string_view runner) { return **find_adapter(runner); }
+
+TEST(RegistryTest, AnUnknownRunnerNamesTheKnownOnes) {
+  const auto missing = find_adapter("claude\x1b[31m");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::invalid);
+  EXPECT_EQ(missing.error().hint, "one of: opencode, custom");
+  EXPECT_FALSE(missing.error().what.contains('\x1b'));
+}
+
+TEST(OpencodePlanTest, TheSandboxGetsAServerAndOpenPermissions) {
+  LaunchRequest wanted = request("alpha");
+  wanted.http_port = kSandboxHttpPort;
+  wanted.model = "demo/scripted/v1";
+  wanted.provider = {"http://gateway:8080/v1", "AGENTMESH_TOKEN"};
+  const auto plan = adapter("opencode").plan(wanted);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->argv, (std::vector<std::string>{"opencode", "--port", "4096", "--hostname", "127.0.0.1",
+                                                  "--model", "demo/scripted/v1"}));
+  EXPECT_TRUE(plan->serves_http);
+  EXPECT_TRUE(plan->files.empty());
+  EXPECT_EQ(plan->env.at("AGENTMESH_HTTP_PORT"), "4096");
+  EXPECT_EQ(plan->env.at("AGENTMESH_HOOK"), "/run/agentmesh/hook.sock");
+  const json config = json::parse(plan->env.at("OPENCODE_CONFIG_CONTENT"));
+  EXPECT_EQ(config["permission"]["*"], "allow");
+  EXPECT_EQ(config["autoupdate"], false);
+  EXPECT_EQ(config["share"], "disabled");
+  const json& provider = config["provider"]["demo"];
+  EXPECT_EQ(provider["npm"], "@ai-sdk/openai-compatible");
+  EXPECT_EQ(provider["options"]["baseURL"], "http://gateway:8080/v1");
+  EXPECT_EQ(provider["options"]["apiKey"], "{env:AGENTMESH_TOKEN}");
+  EXPECT_TRUE(provider["models"].contains("scripted/v1"));
+}
+
+TEST(OpencodePlanTest, AProviderOpencodeKnowsKeepsItsOwnWayOfSpeaking) {
+  LaunchRequest wanted = request("alpha");
+  wanted.model = "anthropic/claude-x";
+  wanted.provider = {"http://gateway:8080/anthropic", "T"};
+  const json config = json::parse(*opencode_config(wanted));
+  EXPECT_FALSE(config["provider"]["anthropic"].contains("npm"));
+  EXPECT_FALSE(config["provider"]["anthropic"].contains("models"));
+}
+
+TEST(OpencodePlanTest, ResumingNamesTheConversation) {
+  LaunchRequest wanted = request("alpha");
+  wanted.conversation = Conversation::continue_last;
+  EXPECT_EQ(adapter("opencode").plan(wanted)->argv, (std::vector<std::string>{"opencode", "--continue"}));
+  wanted.conversation = Conversation::continue_session;
+  EXPECT_FALSE(adapter("opencode").plan(wanted));
+  wanted.session_id = "ses_1";
+  EXPECT_EQ(adapter("opencode").plan(wanted)->argv,
+            (std::vector<std::string>{"opencode", "--session", "ses_1"}));
+}
+
+TEST(OpencodePlanTest, PermissionsCanBeAskedForOrLeftAlone) {
+  LaunchRequest wanted = request("alpha");
+  wanted.permissions = Permissions::ask;
+  EXPECT_EQ(json::parse(*opencode_config(wanted))["permission"]["*"], "ask");
+  wanted.permissions = Permissions::own;
+  EXPECT_FALSE(json::parse(*opencode_config(wanted)).contains("permission"));
+}
+
+TEST(OpencodePlanTest, TheHostIsNotASandbox) {
+  LaunchRequest wanted = request("alpha");
+  wanted.place = Place::host;
+  EXPECT_FALSE(adapter("opencode").plan(wanted));
+  wanted.permissions = Permissions::own;
+  wanted.run_dir = "/home/me/.agentmesh/agents/alpha/run";
+  wanted.http_port = 45'001;
+  EXPECT_FALSE(adapter("opencode").plan(wanted));  // no password
+  wanted.http_password = Secret("pass-word");
+  const auto plan = adapter("opencode").plan(wanted);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->env.at("OPENCODE_SERVER_PASSWORD"), "pass-word");
+  EXPECT_EQ(plan->env.at("AGENTMESH_HOOK"), "/home/me/.agentmesh/agents/alpha/run/hook.sock");
+  EXPECT_FALSE(plan->env.contains("AGENTMESH_HTTP_PORT"));
+  for (const std::string& word : plan->argv) EXPECT_FALSE(word.contains("pass-word"));
+}
+
+TEST(OpencodePlanTest, AModelNeedsItsProvider) {
+  for (const char* bad : {"scripted", "/scripted", "demo/"}) {
+    LaunchRequest wanted = request("alpha");
+    wanted.model = bad;
+    const auto plan = adapter("opencode").plan(wanted);
+    ASSERT_FALSE(plan) << bad;
+    EXPECT_EQ(plan.error().code, ErrorCode::invalid);
+    EXPECT_FALSE(plan.error().hint.empty());
+  }
+  LaunchRequest wanted = request("alpha");
+  wanted.provider.base_url = "http://gateway:8080";
+  EXPECT_FALSE(adapter("opencode").plan(wanted));
+}
+
+TEST(CustomPlanTest, TheCommandIsAShellLine) {
+  LaunchRequest wanted = request("alpha");
+  EXPECT_FALSE(adapter("custom").plan(wanted));
+  wanted.command = "make watch; echo 'done'";
+  auto plan = adapter("custom").plan(wanted);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->argv, (std::vector<std::string>{"/bin/sh", "-c", "make watch; echo 'done'"}));
+  EXPECT_EQ(plan->env.at("AGENTMESH_AGENT"), "alpha");
+  EXPECT_FALSE(plan->env.contains("AGENTMESH_RESUME"));
+  wanted.conversation = Conversation::continue_session;
+  wanted.session_id = "s1";
+  EXPECT_EQ(adapter("custom").plan(wanted)->env.at("AGENTMESH_SESSION"), "s1");
+}
+
+}  // namespace
+}  // namespace agentmesh::agents
