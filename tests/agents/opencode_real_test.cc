@@ -76,7 +76,8 @@ class RealOpencodeTest : public ::testing::Test {
   }
 
   void start_model() {
-    const auto program = fs::path(__FILE__).parent_path().parent_path().parent_path() / "scripts/demo-model";
+    // build/PRESET/tests/real_agents
+    const fs::path program = fs::read_symlink("/proc/self/exe").parent_path() / "../../../scripts/demo-model";
     const auto pid = start_detached({.argv = {program.string(), "--bind", gateway_, "--port", "0", "--log",
                                               (root_ / "model.log").string()},
                                      .env = current_environment(),
