@@ -1,0 +1,117 @@
+#include "daemon/agent_spec.h"
+
+#include "daemon/mailbox.h"
+#include "daemon/signals.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::daemon {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+TEST(SettingsTest, UnknownNamesAndWrongTypesAreErrors) {
+  EXPECT_TRUE(settings_from_json(json::object()));
+  for (const json& bad :
+       {json{{"colour", "red"}}, json{{"cpus", 1}}, json{{"cpus", "nan"}}, json{{"cpus", "0"}},
+        json{{"cpus", "-1"}}, json{{"memory", "2gg"}}, json{{"pids", "many"}}, json{{"mounts", {1}}},
+        json{{"env", {{"A", 1}}}}, json{{"env", "A=1"}}, json{{"runner", 5}}, json::array()}) {
+    EXPECT_FALSE(settings_from_json(bad)) << bad;
+  }
+}
+
+TEST(ResolveTest, LayersFillIn) {
+  config::Config config;
+  config.defaults.network = "none";
+  config.agents["demo"].cpus = 3.0;
+  config::AgentSettings flags;
+  flags.memory_bytes = 512ULL << 20;
+  const auto spec = resolve_spec(config, "demo", flags, "/src");
+  ASSERT_TRUE(spec) << describe(spec.error());
+  EXPECT_EQ(spec->runner, "opencode");
+  EXPECT_EQ(spec->cpus, 3.0);
+  EXPECT_EQ(spec->memory_bytes, 512ULL << 20);
+  EXPECT_EQ(spec->workdir, "/src");
+  EXPECT_EQ(resolve_spec(config, "demo", {}, "/src")->memory_bytes, 4ULL << 30);
+  EXPECT_EQ(spec_from_json(to_json(*spec))->workdir, "/src");
+  EXPECT_NE(hash_of(*spec), hash_of(*resolve_spec(config, "other", flags, "/src")));
+}
+
+TEST(ResolveTest, EgressIsRefusedUntilItCanBeKept) {
+  const auto spec = resolve_spec({}, "demo", {}, "/src");
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().code, ErrorCode::denied);
+  EXPECT_THAT(spec.error().hint, HasSubstr("--network none"));
+}
+
+TEST(ResolveTest, WhatLooksLikeASecretIsRefused) {
+  config::Config config;
+  config.defaults.network = "none";
+  config::AgentSettings flags;
+  flags.env["OPENAI_API_KEY"] = "sk-abcdefghijklmnopqrstuvwxyz";
+  const auto spec = resolve_spec(config, "demo", flags, "/src");
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().code, ErrorCode::denied);
+  EXPECT_EQ(describe(spec.error()).find("sk-abc"), std::string::npos);
+}
+
+watchdog::Agent agent_in(watchdog::Phase phase, watchdog::Condition condition) {
+  auto agent = watchdog::make_agent(*AgentName::parse("demo"), from_millis(1));
+  agent.wanted = watchdog::Wanted::running;
+  agent.phase = phase;
+  agent.live.condition = condition;
+  return agent;
+}
+
+TEST(RefusalTest, NothingIsSentIntoADialogOrAnUnknownState) {
+  using watchdog::Condition;
+  using watchdog::Phase;
+  for (const Condition condition : {Condition::waiting_permission, Condition::waiting_question,
+                                    Condition::auth_required, Condition::rate_limited, Condition::unknown}) {
+    for (const bool own_channel : {false, true}) {
+      const auto no = refusal(agent_in(Phase::up, condition), own_channel);
+      ASSERT_TRUE(no) << watchdog::to_string(condition);
+      EXPECT_FALSE(no->waits);
+    }
+  }
+  EXPECT_FALSE(refusal(agent_in(Phase::up, Condition::idle), false));
+  EXPECT_FALSE(refusal(agent_in(Phase::up, Condition::busy), true));
+  EXPECT_TRUE(refusal(agent_in(Phase::up, Condition::busy), false)->waits);
+  for (const Phase phase : {Phase::absent, Phase::failed, Phase::stopping, Phase::ended, Phase::checking}) {
+    EXPECT_TRUE(refusal(agent_in(phase, Condition::idle), true)) << watchdog::to_string(phase);
+  }
+}
+
+TEST(SignalsTest, OwnEchoIsNoProof) {
+  agents::Signal busy{.kind = agents::SignalKind::busy, .source = "hook"};
+  EXPECT_TRUE(proves_change(busy));
+  busy.source = "output";
+  EXPECT_FALSE(proves_change(busy));
+  EXPECT_FALSE(proves_change({.kind = agents::SignalKind::activity, .source = "event"}));
+}
+
+TEST(SignalsTest, ReadyOfAnUnreadableRunnerMeansUpAndUnknown) {
+  const agents::Signal ready{.kind = agents::SignalKind::ready, .source = "output"};
+  EXPECT_FALSE(watchdog_signal(ready, RunId{1}, {}, true));
+  EXPECT_EQ(watchdog_signal(ready, RunId{1}, {}, false)->kind, watchdog::SignalKind::unreadable);
+}
+
+TEST(AssignmentTextTest, NamesTheItemAndItsRepository) {
+  hub::InboxItem item;
+  item.id = "itm_1";
+  item.title = "Fix";
+  item.body = "Please";
+  item.repo = "https://example.org/a.git";
+  item.ref = "main";
+  const std::string text = assignment_text({&item}, false);
+  EXPECT_EQ(
+      text,
+      "[assignment itm_1, priority normal] Fix\n\nPlease\n\nRepository: https://example.org/a.git at main");
+  EXPECT_THAT(assignment_text({&item, &item}, true), testing::StartsWith("You were restarted."));
+}
+
+}  // namespace
+}  // namespace agentmesh::daemon

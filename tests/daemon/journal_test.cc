@@ -1,0 +1,151 @@
+#include "daemon/journal.h"
+
+#include "base/files.h"
+#include "daemon/crash_report.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+class JournalTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(make_dir(folder_, 0700)); }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path path() const { return folder_ / "state.db"; }
+  Journal open() { return std::move(*Journal::open(path())); }
+  static AgentRow row(const char* name) {
+    AgentRow row{watchdog::make_agent(*AgentName::parse(name), from_millis(1)), {}, "agt_1", "ses_1"};
+    row.spec.runner = "custom";
+    row.spec.mounts = {"/a:/b"};
+    row.spec.env = {{"K", "v"}};
+    return row;
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / ("agentmesh-journal-" + std::to_string(::getpid()));
+};
+
+TEST_F(JournalTest, AgentsSurviveBeingClosed) {
+  std::string owner;
+  {
+    Journal journal = open();
+    owner = journal.owner();
+    ASSERT_TRUE(journal.save(row("demo")));
+    auto changed = row("demo").record;
+    changed.run = RunId{3};
+    ASSERT_TRUE(journal.save_record(changed));
+    ASSERT_TRUE(journal.save_session(changed.name, "ses_2"));
+  }
+  Journal journal = open();
+  EXPECT_EQ(journal.owner(), owner);
+  const auto agents = journal.agents();
+  ASSERT_TRUE(agents);
+  ASSERT_EQ(agents->size(), 1U);
+  EXPECT_EQ(agents->front().record.run, RunId{3});
+  EXPECT_EQ(agents->front().session_id, "ses_2");
+  EXPECT_EQ(agents->front().agent_id, "agt_1");
+  EXPECT_EQ(agents->front().spec.env.at("K"), "v");
+}
+
+TEST_F(JournalTest, ARecordWithoutARowIsNotSaved) {
+  Journal journal = open();
+  EXPECT_FALSE(journal.save_record(row("nobody").record));
+}
+
+TEST_F(JournalTest, AnItemIsAcceptedOnce) {
+  Journal journal = open();
+  const ItemRow item{.id = "itm_1", .attempt = 1, .agent = "demo", .document = "{}"};
+  EXPECT_EQ(journal.accept(item, from_millis(1)), true);
+  EXPECT_EQ(journal.accept(item, from_millis(2)), false);
+  ItemRow retried = item;
+  retried.attempt = 2;
+  EXPECT_EQ(journal.accept(retried, from_millis(3)), true);
+  ASSERT_TRUE(journal.set_progress("itm_1", 1, Progress::done, "turn ended"));
+  EXPECT_EQ(journal.open_items()->size(), 1U);
+  EXPECT_EQ(journal.unreported_items()->size(), 2U);
+  ASSERT_TRUE(journal.set_reported("itm_1", 1));
+  EXPECT_EQ(journal.unreported_items()->size(), 1U);
+  ASSERT_TRUE(journal.set_progress("itm_1", 1, Progress::failed, "again"));
+  EXPECT_EQ(journal.unreported_items()->size(), 2U);
+}
+
+TEST_F(JournalTest, EventsAreBoundedAndInOrder) {
+  Journal journal = open();
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(journal.append_event({0, from_millis(i), i % 2 == 0 ? "a" : "b", "e", std::to_string(i)}));
+  const auto all = journal.events_after(2, 10);
+  ASSERT_EQ(all->size(), 3U);
+  EXPECT_EQ(all->front().reason, "2");
+  const auto last = journal.last_events_of("a", 2);
+  ASSERT_EQ(last->size(), 2U);
+  EXPECT_EQ(last->back().reason, "4");
+}
+
+TEST_F(JournalTest, ARunHasOneCrashReport) {
+  Journal journal = open();
+  EXPECT_EQ(journal.add_crash({"demo", 1, "{}"}, from_millis(1)), true);
+  EXPECT_EQ(journal.add_crash({"demo", 1, "{}"}, from_millis(2)), false);
+  for (int run = 2; run < 80; ++run)
+    ASSERT_TRUE(journal.add_crash({"demo", static_cast<std::uint64_t>(run), "{}"}, from_millis(run)));
+  EXPECT_EQ(journal.crashes("demo", 1000)->size(), static_cast<std::size_t>(kKeptCrashes));
+  EXPECT_EQ(journal.crashes("", 1)->front().run, 79U);
+  EXPECT_TRUE(journal.crashes("other", 10)->empty());
+}
+
+TEST_F(JournalTest, ANewerOrDamagedFileIsRefusedWithItsCure) {
+  {
+    Journal journal = open();
+  }
+  {
+    auto database = Database::open({.path = path().string()});
+    ASSERT_TRUE(database->exec("PRAGMA user_version = 99"));
+  }
+  const auto newer = Journal::open(path());
+  ASSERT_FALSE(newer);
+  EXPECT_EQ(newer.error().code, ErrorCode::conflict);
+  EXPECT_FALSE(newer.error().hint.empty());
+  ASSERT_TRUE(write_file(path(), std::string(8192, 'x'), 0600));
+  fs::remove(path().string() + "-wal");
+  const auto damaged = Journal::open(path());
+  ASSERT_FALSE(damaged);
+  EXPECT_FALSE(damaged.error().hint.empty());
+}
+
+TEST_F(JournalTest, CrashLogsRotate) {
+  const fs::path log = folder_ / "crash-demo.log";
+  const config::Crash limits{.lines = 200, .max_bytes = 100, .files = 3};
+  for (int i = 0; i < 10; ++i)
+    ASSERT_TRUE(append_crash_log(log, std::string(60, static_cast<char>('a' + i)), limits));
+  EXPECT_EQ(read_file(log, 1000), std::string(60, 'j'));
+  EXPECT_EQ(read_file(log.string() + ".1", 1000), std::string(60, 'i'));
+  EXPECT_EQ(read_file(log.string() + ".2", 1000), std::string(60, 'h'));
+  EXPECT_FALSE(fs::exists(log.string() + ".3"));
+}
+
+TEST(CrashReportTest, SaysWhatHappenedAndKeepsSecretsOut) {
+  CrashReport report{.at = from_millis(1'700'000'000'000),
+                     .agent = "demo",
+                     .agent_id = "agt_1",
+                     .container_id = "0123456789abcdef"};
+  report.asked.run = RunId{2};
+  report.asked.restart_number = 1;
+  report.asked.restart_limit = 3;
+  report.asked.exit = {
+      137, 9, true, false, watchdog::ExitReason::out_of_memory, "out of memory (main process)", report.at};
+  report.terminal = "line\nkey=sk-abcdefghijklmnopqrstuv\nlast";
+  report.events = {{1, report.at, "demo", "status", "busy"}};
+  const std::string text = to_text(report);
+  for (const char* part :
+       {"demo crashed", "137", "SIGKILL", "out of memory", "1 of 3", "0123456789ab", "[redacted]", "last"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+  EXPECT_EQ(text.find("sk-abc"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace agentmesh::daemon
