@@ -150,7 +150,11 @@ Result<int> run_hub(const Arguments& arguments) {
   boost::asio::io_context io(1);
   const auto key = hub::ensure_admin_key(**store, data / "hub.key", clock.now());
   if (!key) return pass(key.error());
-  hub::HubServer server(io, **store, clock, {.address = address->first, .port = address->second});
+  hub::HubServer server(
+      io, **store, clock,
+      {.address = address->first,
+       .port = address->second,
+       .plain_http = arguments.has("--insecure") ? hub::PlainHttp::anywhere : hub::PlainHttp::loopback_only});
   const auto port = server.start();
   if (!port) return pass(port.error());
   print(fmt::format("the hub listens on http://{}:{}; its admin key is in {}\n", address->first, *port,

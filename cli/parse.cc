@@ -84,7 +84,7 @@ Result<Arguments> parse(const CommandSpec& command, std::vector<std::string> wor
   for (const PositionalSpec& positional : command.positionals) {
     const std::string name(positional.name);
     CLI::Option* made = app.add_option(name, values[name]);
-    if (!positional.repeat) made->expected(1);
+    if (!positional.repeat) made->expected(1)->allow_extra_args(false);
     made->required(positional.required);
   }
   try {

@@ -29,7 +29,6 @@ struct Engine {
 
 struct Tmux {
   std::string socket = "agentmesh";  // name of the private server, as in tmux -L
-  std::int64_t history_lines = 5000;
 };
 
 // What one agent runs with. Unset fields come from the layer below: flags, [agents.NAME], [defaults], built

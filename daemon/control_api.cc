@@ -374,7 +374,7 @@ class Control {
     if (done || verb == "fail") {
       const auto state = done ? hub::ItemState::done : hub::ItemState::failed;
       item = co_await parts_.hub.client().set_item({id, known->attempt, state, "set by a person"});
-      if (item) parts_.mailbox.settled(id, done ? Progress::done : Progress::failed);
+      if (item) parts_.mailbox.settled(id, done ? Progress::done : Progress::failed, "set by a person");
     }
     if (!item) co_return pass(item.error());
     co_return ok(hub::to_json(*item));

@@ -79,6 +79,18 @@ Result<HubPart> open_hub(asio::io_context& io, const Clock& clock, const config:
   return part;
 }
 
+// Without the blanks that pad a terminal's lines.
+std::string tidy(const std::string& screen) {
+  std::string text;
+  for (std::string_view line : split(screen, '\n')) {
+    const std::size_t end = line.find_last_not_of(" \t");
+    text.append(line.substr(0, end == std::string_view::npos ? 0 : end + 1));
+    text += '\n';
+  }
+  if (!text.empty()) text.pop_back();
+  return text;
+}
+
 class Daemon {
  public:
   Daemon(asio::io_context& io, const Clock& clock, const config::Config& config, const Home& home,
@@ -98,10 +110,7 @@ class Daemon {
         deliverer_(tmux_, io.get_executor()),
         events_(journal_, clock),
         effects_(engine_, policy_, home, journal_.owner()),
-        panes_(io.get_executor(), tmux_, home,
-               {.program = own_path(),
-                .engine_socket = engine_socket_,
-                .history_lines = static_cast<int>(config.tmux.history_lines)}),
+        panes_(io.get_executor(), tmux_, home, {.program = own_path(), .engine_socket = engine_socket_}),
         client_(hub::make_hub_client(
             io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
         hub_(io, *client_, journal_, events_, clock, host_identity(home)),
@@ -185,8 +194,7 @@ class Daemon {
   // log.
   asio::awaitable<std::string> last_text(AgentName agent, RunId run) {
     const int lines = static_cast<int>(config_.crash.lines);
-    if (auto text = co_await panes_.text(agent, lines); text && !trim(*text).empty())
-      co_return std::move(*text);
+    if (auto text = co_await panes_.text(agent, lines); text && !trim(*text).empty()) co_return tidy(*text);
     const auto log =
         co_await engine_.logs(container_name(agent, run), {.tail_lines = static_cast<std::uint32_t>(lines)});
     co_return log ? plain_text(*log) : "(no terminal text: " + describe(log.error()) + ")";

@@ -54,8 +54,10 @@ Task<std::string> Effects::adopt(const std::string& container, const LaunchInput
                  fmt::format("remove it (docker rm -f {}) or choose another name", container));
 }
 
-Task<> Effects::start(AgentName agent, RunId run) {
-  auto done = co_await engine_.start(container_name(agent, run));
+Task<> Effects::start(AgentSpec spec, AgentName agent, std::string container_id) {
+  const auto workspace = check_launch(spec, agent, policy_, host_);
+  if (!workspace) co_return pass(workspace.error());
+  auto done = co_await engine_.start(std::move(container_id));
   co_return done;
 }
 

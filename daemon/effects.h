@@ -23,7 +23,9 @@ class Effects {
   // The container's id; one that exists already with our labels is adopted. Errors as the engine's and
   // launch's.
   Task<std::string> create(AgentSpec spec, LaunchInput input);
-  Task<> start(AgentName agent, RunId run);
+  // Judges the paths again first: they may have changed since create. By id, so that a late start never
+  // starts a later container of that name.
+  Task<> start(AgentSpec spec, AgentName agent, std::string container_id);
   Task<> stop(AgentName agent, RunId run, Millis timeout);
   Task<> kill(AgentName agent, RunId run);
   Task<> remove(AgentName agent, RunId run);

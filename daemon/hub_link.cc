@@ -31,6 +31,15 @@ void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
     enrolled_.erase(entry->agent.name.str());
     enroll(*entry);
   };
+  events.on_fresh = [this] {
+    events_.add("", "hub_fresh", "another hub, or one restored from an old copy: everything is told again");
+    mailbox_->report_all();
+  };
+  events.on_item_changed = [this](const hub::InboxItem& item) {
+    if (item.state == hub::ItemState::done) mailbox_->settled(item.id, Progress::done, item.reason);
+    const bool over = item.state == hub::ItemState::failed || item.state == hub::ItemState::expired;
+    if (over) mailbox_->settled(item.id, Progress::failed, item.reason);
+  };
   events.on_connection = [this](bool connected) {
     events_.add("", connected ? "hub_connected" : "hub_lost", "");
     if (connected) enroll_all();
@@ -91,15 +100,16 @@ void HubLink::changed(Entry& entry) {
 
 void HubLink::put_state(const Entry& entry) {
   const std::string status(wd::to_string(wd::status_of(entry.agent)));
+  const std::string& reason = wd::status_reason(entry.agent);
   std::string& told = told_[entry.agent.name.str()];
-  if (told == status + entry.agent.reason) return;
-  told = status + entry.agent.reason;
+  if (told == status + reason) return;
+  told = status + reason;
   version_ = std::max(version_ + 1, to_millis(clock_.now()));
   hub::AgentState state{.agent_id = entry.agent_id,
                         .version = version_,
                         .status = status,
                         .status_since = entry.agent.live.status_since,
-                        .reason = entry.agent.reason.substr(0, hub::kMaxReasonBytes)};
+                        .reason = reason.substr(0, hub::kMaxReasonBytes)};
   if (auto put = client_.put_state(std::move(state)); !put) log_error(put.error());
 }
 

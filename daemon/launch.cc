@@ -29,24 +29,19 @@ sandbox::NetworkChoice network_of(const std::string& name) {
   return {name == "bridge" ? sandbox::NetworkKind::bridge : sandbox::NetworkKind::none, ""};
 }
 
-agents::Conversation conversation_of(const LaunchInput& input) {
-  if (input.conversation == watchdog::Conversation::fresh) return agents::Conversation::fresh;
-  return input.session_id.empty() ? agents::Conversation::continue_last
-                                  : agents::Conversation::continue_session;
-}
-
 Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& input) {
   const auto adapter = agents::find_adapter(spec.runner);
   if (!adapter) return pass(adapter.error());
-  return (*adapter)->plan(agents::LaunchRequest{.name = input.name,
-                                                .place = agents::Place::sandbox,
-                                                .command = spec.command,
-                                                .model = spec.model,
-                                                .provider = {},
-                                                .conversation = conversation_of(input),
-                                                .session_id = input.session_id,
-                                                .http_port = agents::kSandboxHttpPort,
-                                                .http_password = {}});
+  return (*adapter)->plan(
+      agents::LaunchRequest{.name = input.name,
+                            .place = agents::Place::sandbox,
+                            .command = spec.command,
+                            .model = spec.model,
+                            .provider = {},
+                            .conversation = conversation_of(input.conversation, input.session_id),
+                            .session_id = input.session_id,
+                            .http_port = agents::kSandboxHttpPort,
+                            .http_password = {}});
 }
 
 // A folder of the agent's own: private, owned by the user its sandbox runs as. A link in its place is
@@ -149,6 +144,11 @@ sandbox::RunSpec run_spec_of(const AgentSpec& spec, const LaunchInput& input, co
 }
 
 }  // namespace
+
+agents::Conversation conversation_of(watchdog::Conversation asked, const std::string& session_id) {
+  if (asked == watchdog::Conversation::fresh) return agents::Conversation::fresh;
+  return session_id.empty() ? agents::Conversation::continue_last : agents::Conversation::continue_session;
+}
 
 Result<sandbox::ResolvedSource> check_launch(const AgentSpec& spec, const AgentName& name,
                                              const sandbox::MountPolicy& policy,

@@ -24,6 +24,9 @@ struct LaunchInput {
   std::string image_id;
 };
 
+// How the runner is to be launched for what the watchdog asked.
+agents::Conversation conversation_of(watchdog::Conversation asked, const std::string& session_id);
+
 // Checks without touching the disk, for an early and clear refusal: workdir, mounts, limits, the runner's
 // plan. Errors: invalid, denied (with the rule's name).
 Result<sandbox::ResolvedSource> check_launch(const AgentSpec& spec, const AgentName& name,

@@ -26,6 +26,14 @@ const agents::RunnerFacts& facts_of(const Entry& entry) {
 
 bool finished(Progress progress) { return progress == Progress::done || progress == Progress::failed; }
 
+hub::ItemReport report_of(const ItemRow& row) {
+  const auto state = row.progress == Progress::done        ? hub::ItemState::done
+                     : row.progress == Progress::failed    ? hub::ItemState::failed
+                     : row.progress == Progress::delivered ? hub::ItemState::delivered
+                                                           : hub::ItemState::pushed;
+  return {row.id, row.attempt, state, row.reason};
+}
+
 wd::Delivery verdict_of(DeliveryResult result) {
   if (result == DeliveryResult::delivered) return wd::Delivery::delivered;
   return result == DeliveryResult::blocked ? wd::Delivery::blocked : wd::Delivery::failed;
@@ -191,13 +199,7 @@ Result<void> Mailbox::load() {
   }
   auto owed = parts_.journal.unreported_items();
   if (!owed) return pass(owed.error());
-  for (const ItemRow& row : *owed) {
-    const auto state = row.progress == Progress::done        ? hub::ItemState::done
-                       : row.progress == Progress::failed    ? hub::ItemState::failed
-                       : row.progress == Progress::delivered ? hub::ItemState::delivered
-                                                             : hub::ItemState::pushed;
-    report_({row.id, row.attempt, state, row.reason});
-  }
+  for (const ItemRow& row : *owed) report_(report_of(row));
   for (const auto& [name, unused] : items_) {
     if (Entry* entry = parts_.supervisor.find(name)) tell_watchdog(entry->agent.name);
   }
@@ -320,11 +322,7 @@ void Mailbox::progress(Item& item, Progress progress, const std::string& reason)
     parts_.events.add(item.row.agent, "assignment_" + std::string(to_string(progress)),
                       reason.empty() ? item.row.id : item.row.id + ": " + reason);
   }
-  const auto state = progress == Progress::done        ? hub::ItemState::done
-                     : progress == Progress::failed    ? hub::ItemState::failed
-                     : progress == Progress::delivered ? hub::ItemState::delivered
-                                                       : hub::ItemState::pushed;
-  report_({item.row.id, item.row.attempt, state, reason});
+  report_(report_of(item.row));
 }
 
 void Mailbox::turn_ended(const AgentName& agent) {
@@ -334,18 +332,24 @@ void Mailbox::turn_ended(const AgentName& agent) {
   forget_finished();
 }
 
-void Mailbox::settled(const std::string& item_id, Progress progress) {
+void Mailbox::settled(const std::string& item_id, Progress progress, const std::string& reason) {
   for (auto& [name, items] : items_) {
     for (const auto& item : items) {
-      if (item->row.id != item_id) continue;
+      if (item->row.id != item_id || finished(item->row.progress)) continue;
       item->row.progress = progress;
-      if (auto saved = parts_.journal.set_progress(item_id, item->row.attempt, progress, "set by a person");
-          !saved) {
-        log_error(saved.error());
-      }
+      auto saved = parts_.journal.set_progress(item_id, item->row.attempt, progress, reason);
+      if (saved) saved = parts_.journal.set_reported(item_id, item->row.attempt);
+      if (!saved) log_error(saved.error());
+      parts_.events.add(name, "assignment_" + std::string(to_string(progress)), item_id + ": " + reason);
     }
   }
   forget_finished();
+}
+
+void Mailbox::report_all() {
+  for (const auto& [name, items] : items_) {
+    for (const auto& item : items) report_(report_of(item->row));
+  }
 }
 
 void Mailbox::forget_finished() {

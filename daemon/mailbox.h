@@ -65,8 +65,11 @@ class Mailbox {
   };
   Counts counts(const AgentName& agent) const;
   std::vector<ItemRow> open_items(const AgentName& agent) const;
-  // An item was set to done or failed by a person at the hub.
-  void settled(const std::string& item_id, Progress progress);
+  // An item ended at the hub: set by a person, or expired. What is delivered already is left alone by an
+  // expiry.
+  void settled(const std::string& item_id, Progress progress, const std::string& reason);
+  // The hub forgot: every open item is reported again.
+  void report_all();
 
  private:
   struct Item {

@@ -21,7 +21,6 @@ namespace agentmesh::daemon {
 struct PaneOptions {
   std::string program;        // this program's own path
   std::string engine_socket;  // handed to the relay
-  int history_lines = 5000;
 };
 
 class Panes {

@@ -115,6 +115,8 @@ void visit_members(Visitor& visitor, Record& record) {
   visitor.word("hold", record.hold);
   visitor.optional_time("limited_until", record.limited_until);
   visitor.plain("work_open", record.work_open);
+  visitor.plain("excused", record.excused);
+  visitor.plain("finished", record.finished);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ Entry::Entry(asio::io_context& io, AgentRow row)
       spec(std::move(row.spec)),
       agent_id(std::move(row.agent_id)),
       session_id(std::move(row.session_id)),
+      conversation(session_id.empty() ? agents::Conversation::fresh : agents::Conversation::continue_session),
       timer(io) {}
 
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
@@ -235,7 +236,8 @@ void Supervisor::sync_link(Entry& entry) {
                               .run_dir = world_.home.agent_run(name),
                               .http_port = 0,
                               .http_password = {},
-                              .workdir = std::string(sandbox::kWorkspaceTarget)};
+                              .conversation = entry.conversation,
+                              .session_id = entry.session_id};
   entry.link_run = run;
   entry.link = (*adapter)->link(std::move(context),
                                 [this, name, run, guard = std::weak_ptr<int>(alive_)](agents::Signal signal) {

@@ -63,6 +63,7 @@ struct Entry {
   AgentSpec spec;
   std::string agent_id;
   std::string session_id;
+  agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery

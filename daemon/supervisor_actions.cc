@@ -22,6 +22,13 @@ wd::EffectFailed failure(wd::Effect effect, RunId run, const Error& error) {
   return {effect, run, wd::failure_of(effect, error), describe(error)};
 }
 
+// A change of status is told with the status itself.
+std::string emitted(const Entry& entry, const wd::Emit& emit) {
+  if (emit.name != wd::EventName::status) return emit.reason;
+  const std::string status(wd::to_string(wd::status_of(entry.agent)));
+  return emit.reason.empty() ? status : status + ": " + emit.reason;
+}
+
 }  // namespace
 
 void Supervisor::perform(Entry& entry, const wd::Action& action) {
@@ -37,7 +44,8 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                  [](const wd::Persist&) {},
                  [&](const wd::Create& create_action) { create(entry, create_action); },
                  [&](const wd::Start& a) {
-                   engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(name, a.run));
+                   engine_effect(entry, wd::Effect::start, a.run,
+                                 world_.effects.start(entry.spec, name, a.container_id));
                  },
                  [&](const wd::Stop& a) {
                    engine_effect(entry, wd::Effect::stop, a.run, world_.effects.stop(name, a.run, a.timeout));
@@ -73,7 +81,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                  },
                  [&](const wd::Alert& alert) { notify(entry, "failed", alert.text); },
                  [&](const wd::Emit& emit) {
-                   world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emit.reason);
+                   world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emitted(entry, emit));
                  },
              },
              action);
@@ -81,6 +89,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
 
 void Supervisor::create(Entry& entry, const wd::Create& action) {
   const AgentName name = entry.agent.name;
+  entry.conversation = conversation_of(action.conversation, entry.session_id);
   LaunchInput input{.name = name,
                     .run = action.run,
                     .conversation = action.conversation,

@@ -48,7 +48,6 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   EXPECT_EQ(file->crash.max_bytes, built.crash.max_bytes);
   EXPECT_EQ(file->crash.files, built.crash.files);
   EXPECT_EQ(file->tmux.socket, built.tmux.socket);
-  EXPECT_EQ(file->tmux.history_lines, built.tmux.history_lines);
   EXPECT_EQ(file->engine.deadline, built.engine.deadline);
   EXPECT_EQ(file->hub.key, built.hub.key);
   EXPECT_EQ(file->hub.listen, built.hub.listen);

@@ -37,6 +37,8 @@ wd::AgentRecord full_record() {
   record.hold = wd::Hold::usage_limit;
   record.limited_until = now + Millis{3};
   record.work_open = true;
+  record.excused = true;
+  record.finished = true;
   return record;
 }
 
