@@ -1,0 +1,338 @@
+#include "agents/opencode_link.h"
+
+#include "agents/opencode_delivery.h"
+#include "base/json.h"
+#include "net/http_client.h"
+
+#include <filesystem>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::agents {
+namespace {
+
+using boost::asio::awaitable;
+using nlohmann::json;
+using Steady = std::chrono::steady_clock;
+
+constexpr OpencodeTimes kQuick{.health = Millis{1},
+                               .answer = Millis{1},
+                               .first_retry = Millis{1},
+                               .max_retry = Millis{2},
+                               .painted = Millis{1},
+                               .resync = Millis{60'000},
+                               .resync_failed = Millis{1},
+                               .silence = Millis{1},
+                               .look = Millis{1},
+                               .activity = Millis{1'000}};
+
+// An opencode in memory, which can lose requests and answers.
+class FakeOpencode final : public OpencodeApi {
+ public:
+  explicit FakeOpencode(boost::asio::io_context& io) : io_(io) {}
+
+  bool up = true;
+  bool lose_answer = false;   // of the next prompt: it arrives, the answer does not
+  bool lose_request = false;  // of the next prompt
+  int prompt_status = 204;
+  bool hide_messages = false;  // read-back finds nothing
+  int stream = 0;              // raised: the event stream breaks
+  json status = json::object();
+  json permissions = json::array();
+  json questions = json::array();
+  json sessions = json::array();
+  std::map<std::string, std::string> messages;  // id -> text
+  std::vector<std::string> posts;
+  std::function<void()> on_status_read;
+
+  void tell(std::string_view type, json properties) {
+    if (sink_) sink_("data: " + json{{"type", type}, {"properties", properties}}.dump() + "\n\n");
+  }
+
+  Task<ApiAnswer> get(std::string path, Millis) override {
+    if (!up) co_return fail(ErrorCode::unavailable, "http", "nobody listens");
+    if (path == "/global/health") co_return ApiAnswer{200, "{}"};
+    if (path == "/session/status") {
+      const std::string body = status.dump();
+      if (on_status_read) std::exchange(on_status_read, nullptr)();
+      co_return ApiAnswer{200, body};
+    }
+    if (path == "/permission") co_return ApiAnswer{200, permissions.dump()};
+    if (path == "/question") co_return ApiAnswer{200, questions.dump()};
+    if (path.starts_with("/session?")) co_return ApiAnswer{200, sessions.dump()};
+    if (path.contains("/message?")) co_return ApiAnswer{200, all_messages()};
+    const std::string id = path.substr(path.rfind('/') + 1);
+    co_return ApiAnswer{messages.contains(id) && !hide_messages ? 200 : 404, "{}"};
+  }
+
+  Task<ApiAnswer> post(std::string path, std::string body, Millis) override {
+    posts.push_back(path);
+    if (!up) co_return fail(ErrorCode::unavailable, "http", "nobody listens");
+    if (path == "/session") co_return ApiAnswer{200, R"({"id":"ses_new"})"};
+    if (!path.ends_with("/prompt_async")) co_return ApiAnswer{200, "true"};
+    if (std::exchange(lose_request, false)) co_return fail(ErrorCode::timeout, "http", "no answer");
+    const json message = json::parse(body);
+    if (prompt_status == 204) messages[message["messageID"]] = message["parts"][0]["text"];
+    if (std::exchange(lose_answer, false)) co_return fail(ErrorCode::timeout, "http", "no answer");
+    co_return ApiAnswer{prompt_status, "no"};
+  }
+
+  Task<> events(std::function<bool(std::string_view)> sink, Millis) override {
+    sink_ = std::move(sink);
+    struct Forget {
+      std::function<bool(std::string_view)>& sink;
+      ~Forget() { sink = nullptr; }
+    } forget{sink_};
+    tell("server.connected", json::object());
+    const int mine = stream;
+    boost::asio::steady_timer timer(io_);
+    while (stream == mine && up) {
+      timer.expires_after(Millis{1});
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+    co_return fail(ErrorCode::unavailable, "http", "broken off");
+  }
+
+  int prompts() const {
+    return static_cast<int>(
+        std::ranges::count_if(posts, [](auto& path) { return path.ends_with("/prompt_async"); }));
+  }
+
+ private:
+  std::string all_messages() const {
+    json list = json::array();
+    for (const auto& [id, text] : messages) list.push_back({{"info", {{"id", id}}}, {"text", text}});
+    return list.dump();
+  }
+  boost::asio::io_context& io_;
+  std::function<bool(std::string_view)> sink_;
+};
+
+class OpencodeLinkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/agentmesh-link-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override {
+    link_.reset();
+    io_.restart();
+    io_.poll();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void start(Conversation conversation) {
+    LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
+    context.conversation = conversation;
+    link_ = make_opencode_link(
+        std::move(context), [this](Signal signal) { seen_.push_back(std::move(signal)); }, opencode_, kQuick);
+    ASSERT_TRUE(link_->start());
+    link_->title("OpenCode");
+  }
+  void start_up() {
+    start(Conversation::fresh);
+    ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  }
+
+  template <class Condition>
+  bool run_until(Condition condition) {
+    const auto deadline = Steady::now() + Millis{5'000};
+    while (!condition()) {
+      if (Steady::now() > deadline) return false;
+      io_.restart();
+      io_.run_one_for(Millis{50});
+    }
+    return true;
+  }
+  Delivery deliver(Message message) {
+    std::optional<Delivery> result;
+    boost::asio::co_spawn(io_, link_->deliver(std::move(message)),
+                          [&](std::exception_ptr, Result<Delivery> value) { result = *value; });
+    run_until([&] { return result.has_value(); });
+    return result.value_or(Delivery{DeliveryResult::unknown, "hangs"});
+  }
+  DeliveryResult deliver(std::string id, std::string text) {
+    return deliver({.id = std::move(id), .text = std::move(text), .limit = Millis{20}}).result;
+  }
+  std::vector<std::string> kinds() const {
+    std::vector<std::string> out;
+    for (const Signal& signal : seen_) out.emplace_back(to_string(signal.kind));
+    return out;
+  }
+  bool saw(std::string_view kind) const {
+    return std::ranges::any_of(seen_, [&](const Signal& signal) { return to_string(signal.kind) == kind; });
+  }
+  bool saw_last(std::string_view kind) const {
+    return !seen_.empty() && to_string(seen_.back().kind) == kind;
+  }
+
+  boost::asio::io_context io_;
+  net::HttpClient http_{io_.get_executor()};
+  ManualClock clock_;
+  std::filesystem::path folder_;
+  std::shared_ptr<FakeOpencode> opencode_ = std::make_shared<FakeOpencode>(io_);
+  std::unique_ptr<Link> link_;
+  std::vector<Signal> seen_;
+};
+
+using Kinds = std::vector<std::string>;
+
+TEST_F(OpencodeLinkTest, SaysNothingBeforeItAnswersThenReadyThenItsState) {
+  opencode_->up = false;
+  start(Conversation::fresh);
+  run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
+  EXPECT_TRUE(seen_.empty());
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+  EXPECT_EQ(opencode_->prompts(), 0);
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  opencode_->up = true;
+  ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+  EXPECT_EQ(kinds(), (Kinds{"ready", "busy"}));
+}
+
+TEST_F(OpencodeLinkTest, ALostLineIsUnreadableAndItsReturnTellsTheStateAgain) {
+  start_up();
+  opencode_->permissions = {{{"id", "per_1"}, {"permission", "bash"}}};
+  ++opencode_->stream;
+  ASSERT_TRUE(run_until([&] { return saw("permission_asked"); }));
+  EXPECT_EQ(kinds(), (Kinds{"ready", "idle", "unreadable", "permission_asked"}));
+  opencode_->up = false;
+  ASSERT_TRUE(run_until([&] { return saw_last("unreadable"); }));
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+}
+
+TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
+  opencode_->on_status_read = [&] {
+    opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+    opencode_->tell("session.status", {{"sessionID", "ses_1"}, {"status", {{"type", "busy"}}}});
+  };
+  start(Conversation::fresh);
+  ASSERT_TRUE(run_until([&] { return saw("ready"); }));
+  EXPECT_EQ(kinds(), (Kinds{"busy", "ready"}));
+}
+
+TEST_F(OpencodeLinkTest, AnEventItCannotReadMakesItAskForTheState) {
+  start_up();
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  opencode_->tell("session.status", "nonsense");
+  ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+}
+
+TEST_F(OpencodeLinkTest, TheFirstMessageMakesAConversationAndShowsIt) {
+  start_up();
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::delivered);
+  EXPECT_EQ(opencode_->posts,
+            (std::vector<std::string>{"/session", "/tui/select-session", "/session/ses_new/prompt_async"}));
+  EXPECT_EQ(link_->session_id(), "ses_new");
+  EXPECT_TRUE(saw("session_learned"));
+  EXPECT_EQ(deliver("m2", "again"), DeliveryResult::delivered);
+  EXPECT_EQ(opencode_->posts.size(), 4U);
+}
+
+TEST_F(OpencodeLinkTest, AContinuedAgentGoesOnInTheNewestConversation) {
+  opencode_->sessions = {{{"id", "ses_old"}, {"time", {{"updated", 5}}}},
+                         {{"id", "ses_new"}, {"time", {{"updated", 9}}}},
+                         {{"id", "ses_sub"}, {"parentID", "ses_new"}, {"time", {{"updated", 11}}}},
+                         7};
+  start(Conversation::continue_last);
+  ASSERT_TRUE(run_until([&] { return saw("ready"); }));
+  EXPECT_EQ(link_->session_id(), "ses_new");
+}
+
+TEST_F(OpencodeLinkTest, NothingIsSentWhileSomethingIsAsked) {
+  start_up();
+  opencode_->permissions = {{{"id", "per_1"}}};  // no event has told it yet
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+  opencode_->permissions = json::array();
+  opencode_->questions = {{{"id", "que_1"}}};
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+  opencode_->questions = "nonsense";
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+  EXPECT_TRUE(opencode_->posts.empty());
+}
+
+TEST_F(OpencodeLinkTest, ALostAnswerIsSettledByLookingNotBySendingAgain) {
+  start_up();
+  opencode_->lose_answer = true;
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::delivered);
+  EXPECT_EQ(opencode_->prompts(), 1);
+  opencode_->lose_request = true;
+  EXPECT_EQ(deliver("m2", "hello"), DeliveryResult::unknown);
+  EXPECT_EQ(opencode_->prompts(), 2);
+}
+
+TEST_F(OpencodeLinkTest, A204WithoutTheMessageIsNotAProof) {
+  start_up();
+  opencode_->hide_messages = true;
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::unknown);
+  EXPECT_EQ(opencode_->prompts(), 1);
+}
+
+TEST_F(OpencodeLinkTest, ARefusalIsCertainAndAMissingConversationIsMadeAnew) {
+  start_up();
+  opencode_->prompt_status = 400;
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::failed);
+  opencode_->prompt_status = 404;
+  EXPECT_EQ(deliver("m2", "hello"), DeliveryResult::blocked);
+  EXPECT_FALSE(link_->session_id());
+  opencode_->prompt_status = 500;
+  EXPECT_EQ(deliver("m3", "hello"), DeliveryResult::unknown);
+}
+
+TEST_F(OpencodeLinkTest, ARepeatedMessageIsLookedForFirst) {
+  start_up();
+  ASSERT_EQ(deliver("m1", "hello"), DeliveryResult::delivered);
+  clock_.advance(Millis{60'000});
+  const Message again{.id = "m1", .text = "hello", .limit = Millis{20}, .attempt = Attempt::repeated};
+  EXPECT_EQ(deliver(again).result, DeliveryResult::delivered);
+  EXPECT_EQ(opencode_->prompts(), 1);
+  const Message never_sent{.id = "m2", .text = "hello", .limit = Millis{20}, .attempt = Attempt::repeated};
+  EXPECT_EQ(deliver(never_sent).result, DeliveryResult::delivered);
+  EXPECT_EQ(opencode_->prompts(), 2);
+}
+
+TEST_F(OpencodeLinkTest, OnlyTextOfTheAllowedSizeIsAMessage) {
+  start_up();
+  EXPECT_EQ(deliver("m1", ""), DeliveryResult::failed);
+  EXPECT_EQ(deliver("", "hello"), DeliveryResult::failed);
+  EXPECT_EQ(deliver("m1", "\xff"), DeliveryResult::failed);
+  EXPECT_EQ(deliver("m1", std::string(kMaxMessageBytes + 1, 'x')), DeliveryResult::failed);
+  EXPECT_EQ(deliver("m1", std::string(kMaxMessageBytes, 'x')), DeliveryResult::delivered);
+}
+
+TEST_F(OpencodeLinkTest, EndingTheLinkEndsEverythingEvenADelivery) {
+  start_up();
+  opencode_->hide_messages = true;
+  std::optional<DeliveryResult> result;
+  boost::asio::co_spawn(io_, link_->deliver({.id = "m1", .text = "x", .limit = Millis{30}}),
+                        [&](std::exception_ptr, Result<Delivery> value) { result = value->result; });
+  ASSERT_TRUE(run_until([&] { return opencode_->prompts() == 1; }));
+  const std::size_t before = seen_.size();
+  link_.reset();
+  ASSERT_TRUE(run_until([&] { return result.has_value(); }));
+  EXPECT_EQ(result, DeliveryResult::unknown);
+  opencode_->tell("session.status", {{"sessionID", "ses_1"}, {"status", {{"type", "busy"}}}});
+  EXPECT_EQ(seen_.size(), before);
+}
+
+TEST(OpencodeIdsTest, SortByTimeAndAreFoundByTheCallersId) {
+  const WallTime now{Millis{1'795'297'432'835}};
+  const OpencodeIds ids = opencode_ids("itm_1", now);
+  EXPECT_TRUE(ids.message.starts_with("msg_20010d503001"));  // as opencode itself makes them at that time
+  EXPECT_EQ(ids.message.size(), 30U);
+  EXPECT_EQ(ids.message.substr(4), ids.part.substr(4));
+  EXPECT_LT(ids.message, opencode_ids("itm_0", now + Millis{1}).message);
+  const std::string list = R"([{"info":{"id":")" + ids.message + R"("}}])";
+  EXPECT_TRUE(holds_message(list, "itm_1"));
+  EXPECT_FALSE(holds_message(list, "itm_2"));
+  EXPECT_FALSE(holds_message(ids.message.substr(16), "itm_1"));  // not as an id of a message
+}
+
+}  // namespace
+}  // namespace agentmesh::agents
