@@ -23,6 +23,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
@@ -265,10 +266,14 @@ void HttpServer::Impl::stop() {
 void HttpServer::Impl::drop_all() {
   stop();
   grace_.cancel();
-  for (auto& open : open_) {
-    open.connection->drop();
-    open.cancel.emit(asio::cancellation_type::terminal);
-  }
+  for (auto& open : open_) open.connection->drop();
+  // Boost 1.81 keeps a bare pointer to the coroutine when emit is called outside the loop: it may have ended
+  // before it is used. Inside the loop emit acts at once.
+  asio::post(io_, [self = shared_from_this()] {
+    for (auto place = self->open_.begin(); place != self->open_.end();) {
+      (place++)->cancel.emit(asio::cancellation_type::terminal);
+    }
+  });
 }
 
 asio::awaitable<void> HttpServer::Impl::stopped() {

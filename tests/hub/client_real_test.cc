@@ -14,10 +14,11 @@ class ClientTest : public HubFixture {
   ClientTest() { start_hub(); }
 
   InboxItem posted(std::string to, Priority priority = Priority::normal) {
-    const auto outcome = store_->post_item(
-        "default", {.to = std::move(to), .title = "t", .body = "b", .priority = priority}, clock_.now());
-    EXPECT_TRUE(outcome) << describe(outcome.error());
-    return outcome ? outcome->item : InboxItem{};
+    const auto answer = ask(
+        "POST", "/v1/inbox",
+        dump_json(to_json(NewItem{.to = std::move(to), .title = "t", .body = "b", .priority = priority})));
+    EXPECT_EQ(answer.status, 201) << answer.body;
+    return inbox_item_from(answer.body).value_or(InboxItem{});
   }
   ItemState state_of(const std::string& id) { return store_->get_item("default", id)->state; }
   std::shared_ptr<net::WebSocket> stream(std::string query) {
