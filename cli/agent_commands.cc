@@ -68,8 +68,9 @@ std::string absolute(const std::string& path) {
 }
 
 Result<json> settings_of(const Arguments& arguments) {
-  constexpr std::array<std::pair<const char*, const char*>, 8> kTexts{{
+  constexpr std::array<std::pair<const char*, const char*>, 9> kTexts{{
       {"--runner", "runner"},
+      {"--permissions", "permissions"},
       {"--model", "model"},
       {"--command", "command"},
       {"--sandbox-image", "image"},

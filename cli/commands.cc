@@ -18,6 +18,7 @@ const std::vector<OptionSpec> kStartOptions{
     {"--sandbox-memory", "SIZE", "memory (2g; 4g for opencode)", "AGENTMESH_SANDBOX_MEMORY", false},
     {"--sandbox-pids", "N", "processes and threads (512)", "AGENTMESH_SANDBOX_PIDS", false},
     {"--network", "none|egress|bridge", "network (egress)", "AGENTMESH_NETWORK", false},
+    {"--permissions", "open|ask|own", "what the agent must ask for (open)", "AGENTMESH_PERMISSIONS", false},
     {"--runner", "opencode|custom", "kind of agent (opencode)", "AGENTMESH_RUNNER", false},
     {"--command", "CMD", "program of the runner custom", "", false},
     {"--model", "M", "model, as the runner names it", "AGENTMESH_MODEL", false},

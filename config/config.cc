@@ -21,6 +21,7 @@ AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower) {
   fill(merged.memory_bytes, lower.memory_bytes);
   fill(merged.pids, lower.pids);
   fill(merged.network, lower.network);
+  fill(merged.permissions, lower.permissions);
   merged.mounts.insert(merged.mounts.begin(), lower.mounts.begin(), lower.mounts.end());
   merged.env.insert(lower.env.begin(), lower.env.end());
   return merged;
@@ -33,6 +34,7 @@ AgentSettings built_in() {
   settings.cpus = 1.0;
   settings.pids = 512;
   settings.network = "egress";
+  settings.permissions = "open";
   return settings;
 }
 

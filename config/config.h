@@ -43,6 +43,7 @@ struct AgentSettings {
   std::optional<std::uint64_t> memory_bytes;
   std::optional<std::int64_t> pids;
   std::optional<std::string> network;
+  std::optional<std::string> permissions;  // open | ask | own
   std::vector<std::string> mounts;         // SRC:DST[:ro|:rw]; layers add up
   std::map<std::string, std::string> env;  // layers add up, the upper one wins
 };
@@ -97,7 +98,7 @@ struct Config {
 // The upper layer's set fields over the lower one's; env and mounts add up.
 AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower);
 
-// The built-in layer: runner opencode, 1 CPU, 512 pids, network egress, image agentmesh/sandbox:latest.
+// The built-in layer: runner opencode, 1 CPU, 512 pids, network egress, permissions open, image agentmesh/sandbox:latest.
 // Memory is left unset: the runner's own default applies (2 GiB; 4 GiB for opencode, which needs about 1 GiB
 // before any tool).
 AgentSettings built_in();

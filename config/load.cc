@@ -74,15 +74,18 @@ Apply text(Section Config::* section, std::string Section::* field) {
   };
 }
 
+Result<std::string> one_of(const Value& value, const std::vector<std::string>& allowed) {
+  auto found = text_of(value);
+  if (!found || std::find(allowed.begin(), allowed.end(), *found) != allowed.end()) return found;
+  return value.place.wrong(fmt::format("cannot be '{}'", *found),
+                           fmt::format("one of: {}", fmt::join(allowed, ", ")));
+}
+
 template <class Section>
 Apply choice(Section Config::* section, std::string Section::* field, std::vector<std::string> allowed) {
   return [=](Config& config, const Value& value) -> Result<void> {
-    auto found = text_of(value);
+    auto found = one_of(value, allowed);
     if (!found) return pass(found.error());
-    if (std::find(allowed.begin(), allowed.end(), *found) == allowed.end()) {
-      return value.place.wrong(fmt::format("cannot be '{}'", *found),
-                               fmt::format("one of: {}", fmt::join(allowed, ", ")));
-    }
     config.*section.*field = *found;
     return {};
   };
@@ -164,14 +167,13 @@ Result<void> apply_env(AgentSettings& settings, const Value& value) {
   return {};
 }
 
-Result<void> apply_network(AgentSettings& settings, const Value& value) {
-  const auto name = text_of(value);
-  if (!name) return pass(name.error());
-  if (*name != "none" && *name != "egress" && *name != "bridge") {
-    return value.place.wrong(fmt::format("cannot be '{}'", *name), "one of: none, egress, bridge");
-  }
-  settings.network = *name;
-  return {};
+ApplyAgent agent_choice(std::optional<std::string> AgentSettings::* field, std::vector<std::string> allowed) {
+  return [=](AgentSettings& settings, const Value& value) -> Result<void> {
+    auto found = one_of(value, allowed);
+    if (!found) return pass(found.error());
+    settings.*field = *found;
+    return {};
+  };
 }
 
 const std::map<std::string, ApplyAgent>& agent_keys() {
@@ -184,7 +186,8 @@ const std::map<std::string, ApplyAgent>& agent_keys() {
       {"cpus", apply_cpus},
       {"memory", [](AgentSettings& s, const Value& v) { return assign(size_of(v), s.memory_bytes); }},
       {"pids", [](AgentSettings& s, const Value& v) { return assign(whole_of(v, 1, 1'000'000), s.pids); }},
-      {"network", apply_network},
+      {"network", agent_choice(&AgentSettings::network, {"none", "egress", "bridge"})},
+      {"permissions", agent_choice(&AgentSettings::permissions, {"open", "ask", "own"})},
       {"mounts", [](AgentSettings& s, const Value& v) { return assign(list_of(v), s.mounts); }},
       {"env", apply_env},
   };

@@ -99,6 +99,7 @@ json to_json(const AgentSpec& spec) {
               {"memory_bytes", spec.memory_bytes},
               {"pids", spec.pids},
               {"network", spec.network},
+              {"permissions", spec.permissions},
               {"mounts", spec.mounts},
               {"env", spec.env}};
 }
@@ -115,6 +116,7 @@ Result<AgentSpec> spec_from_json(const json& row) {
     row.at("memory_bytes").get_to(spec.memory_bytes);
     row.at("pids").get_to(spec.pids);
     row.at("network").get_to(spec.network);
+    row.at("permissions").get_to(spec.permissions);
     row.at("mounts").get_to(spec.mounts);
     row.at("env").get_to(spec.env);
     return spec;
@@ -134,6 +136,10 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
   if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
+  if (!permissions_from(*settings.permissions)) {
+    return fail(ErrorCode::invalid, "start", fmt::format("permissions cannot be '{}'", *settings.permissions),
+                "open, ask or own");
+  }
   if (!settings.workdir && !current_folder.empty()) settings.workdir = current_folder;
   if (!settings.workdir)
     return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
@@ -146,13 +152,15 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
                    .memory_bytes = settings.memory_bytes.value_or((*adapter)->facts().memory_bytes),
                    .pids = *settings.pids,
                    .network = *settings.network,
+                   .permissions = *settings.permissions,
                    .mounts = settings.mounts,
                    .env = settings.env};
 }
 
 Result<config::AgentSettings> settings_from_json(const json& object) {
-  constexpr std::array<std::string_view, 11> kKnown{"runner", "model", "command", "workdir", "image", "cpus",
-                                                    "memory", "pids",  "network", "mounts",  "env"};
+  constexpr std::array<std::string_view, 12> kKnown{"permissions", "runner",  "model",  "command",
+                                                    "workdir",     "image",   "cpus",   "memory",
+                                                    "pids",        "network", "mounts", "env"};
   if (!object.is_object()) return fail(ErrorCode::invalid, "start", "settings must be an object");
   for (const auto& [key, unused] : object.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
@@ -170,11 +178,19 @@ Result<config::AgentSettings> settings_from_json(const json& object) {
   text("workdir", settings.workdir);
   text("image", settings.image);
   text("network", settings.network);
+  text("permissions", settings.permissions);
   if (done) done = take_numbers(object, settings);
   if (done) done = take_mounts(object, settings);
   if (done) done = take_env(object, settings);
   if (!done) return pass(done.error());
   return settings;
+}
+
+std::optional<agents::Permissions> permissions_from(std::string_view text) {
+  if (text == "open") return agents::Permissions::open;
+  if (text == "ask") return agents::Permissions::ask;
+  if (text == "own") return agents::Permissions::own;
+  return std::nullopt;
 }
 
 std::string hash_of(const AgentSpec& spec) { return sha256_hex(to_json(spec).dump()); }

@@ -2,6 +2,7 @@
 // What one agent was started with, resolved: every default filled in. Saved beside its record, so that a
 // restart of the daemon needs no configuration to bring it back the same.
 
+#include "agents/adapter.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "sandbox/run_spec.h"
@@ -25,6 +26,7 @@ struct AgentSpec {
   std::uint64_t memory_bytes = 0;
   std::int64_t pids = 0;
   std::string network;
+  std::string permissions;  // open | ask | own
   std::vector<std::string> mounts;
   std::map<std::string, std::string> env;
 };
@@ -41,6 +43,8 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
 
 // Settings as the control socket carries them; unknown names and wrong types are errors.
 Result<config::AgentSettings> settings_from_json(const nlohmann::json& object);
+
+std::optional<agents::Permissions> permissions_from(std::string_view text);
 
 std::string hash_of(const AgentSpec& spec);
 

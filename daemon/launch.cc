@@ -32,16 +32,17 @@ sandbox::NetworkChoice network_of(const std::string& name) {
 Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& input) {
   const auto adapter = agents::find_adapter(spec.runner);
   if (!adapter) return pass(adapter.error());
-  return (*adapter)->plan(
-      agents::LaunchRequest{.name = input.name,
-                            .place = agents::Place::sandbox,
-                            .command = spec.command,
-                            .model = spec.model,
-                            .provider = {},
-                            .conversation = conversation_of(input.conversation, input.session_id),
-                            .session_id = input.session_id,
-                            .http_port = agents::kSandboxHttpPort,
-                            .http_password = {}});
+  return (*adapter)->plan(agents::LaunchRequest{
+      .name = input.name,
+      .place = agents::Place::sandbox,
+      .permissions = permissions_from(spec.permissions).value_or(agents::Permissions::ask),
+      .command = spec.command,
+      .model = spec.model,
+      .provider = {},
+      .conversation = conversation_of(input.conversation, input.session_id),
+      .session_id = input.session_id,
+      .http_port = agents::kSandboxHttpPort,
+      .http_password = {}});
 }
 
 // A folder of the agent's own: private, owned by the user its sandbox runs as. A link in its place is

@@ -89,10 +89,14 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
 
 void Supervisor::create(Entry& entry, const wd::Create& action) {
   const AgentName name = entry.agent.name;
-  entry.conversation = conversation_of(action.conversation, entry.session_id);
+  // A conversation lives in the agent's home: without the home there is none to resume.
+  std::error_code ec;
+  const bool resumable = std::filesystem::exists(world_.home.agent_home(name), ec);
+  const auto conversation = resumable ? action.conversation : wd::Conversation::fresh;
+  entry.conversation = conversation_of(conversation, entry.session_id);
   LaunchInput input{.name = name,
                     .run = action.run,
-                    .conversation = action.conversation,
+                    .conversation = conversation,
                     .session_id = entry.session_id,
                     .agent_id = entry.agent_id};
   asio::co_spawn(world_.io, world_.effects.create(entry.spec, std::move(input)),

@@ -58,6 +58,7 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   EXPECT_EQ(agent.cpus, built_in().cpus);
   EXPECT_EQ(agent.pids, built_in().pids);
   EXPECT_EQ(agent.network, built_in().network);
+  EXPECT_EQ(agent.permissions, built_in().permissions);
 }
 
 TEST(LoadTest, UnknownKeysNameFileLineAndTheNearestKey) {
