@@ -155,6 +155,8 @@ void ControlLink::take(const Message& message) {
   if (const auto* reply = std::get_if<Reply>(&message)) return answer(*reply);
   if (const auto* broken = std::get_if<Broken>(&message)) return end(broken->reason);
   const auto& notice = std::get<Notice>(message);
+  // Only now: tmux may read a command before it has attached the client, and then knows no current client.
+  if (notice.name == "session-changed" && !std::exchange(attached_, true) && !unsent_.empty()) write_next();
   const bool about_end = notice.name.empty() || notice.name == "exit";
   if (about_end && !notice.rest.empty()) complaint_ = plain_text(notice.rest.substr(0, 500));
   if (!about_end && listener_.notice) listener_.notice(notice);
@@ -171,7 +173,7 @@ void ControlLink::answer(const Reply& reply) {
 
 void ControlLink::send(std::string line) {
   unsent_ += line;
-  if (writing_.empty()) write_next();
+  if (attached_ && writing_.empty()) write_next();
 }
 
 void ControlLink::write_next() {

@@ -84,6 +84,7 @@ class ControlLink : public std::enable_shared_from_this<ControlLink> {
   std::string complaint_;  // the last line that is not of the protocol, or the reason of %exit
   std::vector<char> chunk_;
   bool open_ = false;
+  bool attached_ = false;  // the client has its session; commands are sent from then on
 };
 
 }  // namespace agentmesh::tmux

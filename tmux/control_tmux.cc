@@ -13,6 +13,7 @@
 #include <charconv>
 #include <map>
 #include <set>
+#include <signal.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -28,6 +29,7 @@ namespace asio = boost::asio;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr int kMaxSide = 1000;          // columns or rows; a larger window burns CPU while idle
+constexpr int kLooksForCause = 20;      // of a death; one each 3 ms
 constexpr Millis kAnnounceTime{10000};  // on the status line
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid, "tmux", std::move(what)); }
@@ -63,6 +65,8 @@ bool is_key(std::string_view key) {
   if (key.starts_with("C-") || key.starts_with("M-")) key.remove_prefix(2);
   return kNames.contains(key) || (key.size() == 1 && key[0] > ' ' && key[0] < 0x7f);
 }
+
+bool unexplained(const Pane& pane) { return pane.dead && !pane.exit_status && !pane.signal; }
 
 std::string exactly(const std::string& session) { return "=" + session; }
 
@@ -110,6 +114,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   void look_again();
   void schedule_retry();
   void apply(const Result<std::vector<Pane>>& panes);
+  void reap() const;
   void emit(Event event);
 
   asio::any_io_executor executor_;
@@ -128,6 +133,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   SteadyTime not_before_{};
   std::map<PaneId, Pane> known_;
   std::optional<DeathWatch> deaths_;
+  int looks_for_cause_ = 0;
 };
 
 // ---- the server and the connection to it
@@ -285,7 +291,12 @@ void ControlTmux::Impl::look_again() {
 void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {
   if (!panes || !deaths_) return;
   std::map<PaneId, Pane> now;
-  for (const Pane& pane : *panes) {
+  const bool wait_for_cause =
+      std::ranges::any_of(*panes, unexplained) && ++looks_for_cause_ <= kLooksForCause;
+  if (!wait_for_cause) looks_for_cause_ = 0;
+  if (wait_for_cause) reap();
+  for (Pane pane : *panes) {
+    if (wait_for_cause && unexplained(pane)) pane.dead = false;  // so it is watched, and looked at again
     const auto before = known_.find(pane.id);
     if (before == known_.end() || before->second != pane) emit(PaneChanged{pane});
     now.emplace(pane.id, pane);
@@ -295,6 +306,13 @@ void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {
   }
   known_ = std::move(now);
   deaths_->keep(known_);
+}
+
+// A pane's end can race with a helper that tmux runs then (utempter), and its SIGCHLD be lost: the pane is
+// dead without a cause, its process a zombie, until the next child ends. This signal makes tmux look; it does
+// no more.
+void ControlTmux::Impl::reap() const {
+  if (link_ && server_pid_ > 0) ::kill(server_pid_, SIGCHLD);
 }
 
 void ControlTmux::Impl::emit(Event event) {
@@ -342,7 +360,13 @@ Task<> ControlTmux::Impl::close(std::string session) {
 }
 
 Task<std::vector<Pane>> ControlTmux::Impl::list() {
-  const auto answer = co_await ask({"list-panes", "-a", "-F", pane_format()});
+  const std::vector<std::string> words = {"list-panes", "-a", "-F", pane_format()};
+  auto answer = co_await ask(words);
+  if (!answer) co_return pass(answer.error());
+  auto panes = parse_pane_lines(*answer);
+  if (!panes || std::ranges::none_of(*panes, unexplained)) co_return panes;
+  reap();
+  answer = co_await ask(words);
   if (!answer) co_return pass(answer.error());
   co_return parse_pane_lines(*answer);
 }

@@ -74,8 +74,8 @@ Result<Pane> parse_pane(std::string_view record) {
             .attached = *numbers[7],
             .size = {*numbers[8], *numbers[9]},
             .title = to_utf8(fields[10])};
-  if (pane.dead && *numbers[5] != 0) pane.signal = numbers[5];
-  if (pane.dead && *numbers[5] == 0) pane.exit_status = numbers[4];
+  if (pane.dead && !fields[4].empty()) pane.exit_status = numbers[4];
+  if (pane.dead && !fields[5].empty()) pane.signal = numbers[5];
   return pane;
 }
 

@@ -41,8 +41,8 @@ struct Pane {
   PaneId id;
   pid_t pid = 0;                   // of the pane's first process
   bool dead = false;               // the program ended; the pane is kept with its text
-  std::optional<int> exit_status;  // only when dead by exit
-  std::optional<int> signal;       // only when dead by a signal
+  std::optional<int> exit_status;  // when it ended by an exit
+  std::optional<int> signal;       // when a signal ended it; neither: tmux does not know (rare)
   bool in_mode = false;            // a person scrolls it (copy mode) or has a menu open
   int attached = 0;                // terminals that show it now
   Size size;

@@ -21,7 +21,8 @@ TEST_F(ControlTmuxReal, EnsureStartsAServerOfItsOwn) {
 }
 
 TEST_F(ControlTmuxReal, ASessionRunsItsProgramWithoutAShell) {
-  const Pane pane = open("a", {"printf", "%s|", "one two", "$HOME", "a;b", "~"});
+  const Pane pane =
+      open("a", {"sh", "-c", "printf '%s|' \"$@\"; sleep 1000", "sh", "one two", "$HOME", "a;b", "~"});
   EXPECT_EQ(pane.session, "agentmesh-a");
   EXPECT_EQ(pane.size, (Size{100, 30}));
   EXPECT_TRUE(eventually(Millis{2000}, [&] { return screen(pane.id).find("one two|$HOME|a;b|~|") == 0; }))
@@ -105,8 +106,18 @@ TEST_F(ControlTmuxReal, ADeathIsPushedAtOnceWithItsStatusOrSignal) {
   EXPECT_TRUE(pushed(killed.id)->dead);
 }
 
+TEST_F(ControlTmuxReal, EveryDeathHasItsCause) {
+  std::vector<PaneId> panes;
+  for (int i = 0; i < 20; ++i)
+    panes.push_back(open("p" + std::to_string(i), {"sh", "-c", "sleep 0.2; exit 7"}).id);
+  for (const PaneId id : panes) {
+    EXPECT_TRUE(eventually(Millis{2000}, [&] { return pushed(id) && pushed(id)->dead; }));
+    EXPECT_EQ(pushed(id)->exit_status, 7);
+  }
+}
+
 TEST_F(ControlTmuxReal, ADeadPaneKeepsItsTextAndTakesNoMore) {
-  const Pane pane = open("a", {"sh", "-c", "echo last words; exit 1"});
+  const Pane pane = open("a", {"sh", "-c", "echo last words; sleep 0.2; exit 1"});
   ASSERT_TRUE(eventually(Millis{1500}, [&] { return pushed(pane.id) && pushed(pane.id)->dead; }));
   EXPECT_EQ(screen(pane.id).find("last words"), 0U);
   EXPECT_EQ(wait(tmux->paste(pane.id, "x")).error().code, ErrorCode::conflict);
@@ -193,6 +204,7 @@ TEST_F(ControlTmuxReal, AnotherDaemonFindsWhatRuns) {
   events.clear();
   tmux = connect();
   const auto panes = wait(tmux->list());
+  ASSERT_TRUE(panes.has_value()) << describe(panes.error());
   ASSERT_EQ(panes->size(), 1U);
   EXPECT_EQ(panes->front().pid, pane.pid);
   EXPECT_TRUE(eventually(Millis{1500}, [&] { return has_title(pane.id, "kept"); }));
@@ -203,7 +215,8 @@ TEST_F(ControlTmuxReal, NoControlClientIsLeftBehind) {
   for (int i = 0; i < 5; ++i) {
     tmux.reset();
     tmux = connect();
-    ASSERT_TRUE(wait(tmux->ensure()).has_value());
+    const auto server = wait(tmux->ensure());
+    ASSERT_TRUE(server.has_value()) << describe(server.error());
   }
   const std::filesystem::path out = folder / "clients";
   const std::string list = "tmux -L " + options.socket + " list-clients > " + out.string();

@@ -44,6 +44,13 @@ TEST(ParsePane, ADeathBySignalHasASignal) {
   EXPECT_FALSE(pane->exit_status);
 }
 
+TEST(ParsePane, ADeathThatTmuxHasNotExplainedYetHasNeither) {
+  const auto pane = parse_pane(record("1", "", "", ""));
+  ASSERT_TRUE(pane.has_value());
+  EXPECT_TRUE(pane->dead);
+  EXPECT_FALSE(pane->exit_status || pane->signal);
+}
+
 TEST(ParsePane, WhatIsNotARecordIsRefused) {
   for (const std::string& text : {std::string(), std::string("%3"), record("x", "", "", ""),
                                   record("0", "", "", "") + "\x1f", std::string(500, '\x1f')}) {

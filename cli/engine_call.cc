@@ -1,0 +1,89 @@
+#include "cli/engine_call.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace agentmesh::cli {
+namespace {
+
+std::unexpected<Error> unavailable(std::string what) {
+  return fail(ErrorCode::unavailable, "engine", std::move(what), "is the Docker engine running?");
+}
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+}  // namespace
+
+Result<EngineCall> EngineCall::start(const std::string& engine_socket, std::string request) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (engine_socket.empty() || engine_socket.size() >= sizeof address.sun_path) {
+    return fail(ErrorCode::invalid, "engine", "'" + engine_socket + "' is not the path of a socket");
+  }
+  std::memcpy(address.sun_path, engine_socket.data(), engine_socket.size());
+  EngineCall call;
+  call.request_ = std::move(request);
+  call.fd_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!call.fd_.valid()) return unavailable("no socket: " + reason(errno));
+  if (::connect(call.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return unavailable(fmt::format("cannot reach the engine at {}: {}", engine_socket, reason(errno)));
+  }
+  return call;
+}
+
+short EngineCall::wants() const { return request_.empty() ? POLLIN : POLLOUT; }
+
+Result<> EngineCall::advance() {
+  if (!request_.empty()) {
+    const ssize_t put = ::send(fd(), request_.data(), request_.size(), MSG_NOSIGNAL);
+    if (put > 0) request_.erase(0, static_cast<std::size_t>(put));
+    if (put >= 0 || errno == EAGAIN || errno == EINTR) return {};
+    return unavailable("the engine hung up: " + reason(errno));
+  }
+  char chunk[8192];
+  const ssize_t got = ::recv(fd(), chunk, sizeof chunk, 0);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return {};
+    return unavailable("the engine hung up: " + reason(errno));
+  }
+  ended_ = got == 0;
+  if (ended_ && !head_done_) return unavailable("the engine hung up");
+  const std::string_view bytes(chunk, static_cast<std::size_t>(got));
+  if (head_done_) {
+    body_ += bytes;
+  } else {
+    const Result<bool> complete = head_.feed(bytes);
+    if (!complete) return pass(complete.error());
+    head_done_ = *complete;
+    if (head_done_) body_ = head_.take_rest();
+  }
+  if (body_.size() <= kMaxEngineAnswer) return {};
+  return fail(ErrorCode::exhausted, "engine", "its answer is over 1 MiB");
+}
+
+std::string EngineCall::body() const { return head_.chunked() ? join_chunks(body_) : body_; }
+
+std::string join_chunks(std::string_view coded) {
+  std::string body;
+  while (true) {
+    const std::size_t line = coded.find("\r\n");
+    std::size_t size = 0;
+    const std::size_t digits = std::min(line, coded.size());
+    const auto [stop, error] = std::from_chars(coded.data(), coded.data() + digits, size, 16);
+    if (line == std::string_view::npos || error != std::errc{} || stop == coded.data() || size == 0)
+      return body;
+    coded.remove_prefix(line + 2);
+    if (size > coded.size()) return body + std::string(coded);
+    body += coded.substr(0, size);
+    coded.remove_prefix(std::min(size + 2, coded.size()));
+  }
+}
+
+}  // namespace agentmesh::cli
