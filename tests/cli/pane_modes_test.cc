@@ -1,0 +1,81 @@
+#include "cli/pane_modes.h"
+
+#include "cli/engine_call.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+namespace agentmesh::cli {
+namespace {
+
+std::string replayed(std::string_view output) {
+  PaneModes modes;
+  modes.feed(output);
+  return modes.replay();
+}
+
+TEST(PaneModes, PlainOutputSetsNothing) { EXPECT_EQ(replayed("hello\x1b[31mred\x1b[0m\x1b[2J"), ""); }
+
+TEST(PaneModes, ModesThatAreOnAreGivenAgainTheAlternateScreenFirst) {
+  EXPECT_EQ(replayed("\x1b[?2004h\x1b[?1000;1006h\x1b[?1049h"),
+            "\x1b[?1049h\x1b[?1000h\x1b[?1006h\x1b[?2004h");
+}
+
+TEST(PaneModes, WhatWasSetBackIsNot) { EXPECT_EQ(replayed("\x1b[?2004h\x1b[?2004l\x1b[?25l\x1b[?25h"), ""); }
+TEST(PaneModes, AHiddenCursorStaysHidden) { EXPECT_EQ(replayed("\x1b[?25l"), "\x1b[?25l"); }
+TEST(PaneModes, TheLastTitleIsKept) {
+  EXPECT_EQ(replayed("\x1b]2;one\a\x1b]0;✳ two\x1b\\\x1b]52;c;xyz\a"), "\x1b]2;✳ two\a");
+}
+TEST(PaneModes, KeypadCursorStyleAndKeyReports) {
+  EXPECT_EQ(replayed("\x1b=\x1b[5 q\x1b[>4;2m"), "\x1b=\x1b[5 q\x1b[>4;2m");
+}
+TEST(PaneModes, AResetForgetsModes) {
+  EXPECT_EQ(replayed("\x1b[?2004h\x1b="
+                     "\x1b"
+                     "c"),
+            "");
+}
+
+TEST(PaneModes, PiecesOfAnySizeAreTheSame) {
+  PaneModes modes;
+  for (const char c : std::string("\x1b]2;t\x1b\\\x1b[?2004h")) modes.feed({&c, 1});
+  EXPECT_EQ(modes.replay(), "\x1b[?2004h\x1b]2;t\a");
+}
+
+TEST(PaneModes, OnlyAChangeOfAModeIsTold) {
+  PaneModes modes;
+  EXPECT_TRUE(modes.feed("\x1b[?2004h"));
+  EXPECT_FALSE(modes.feed("\x1b[?2004h"));
+  EXPECT_FALSE(modes.feed("\x1b]2;spin\a"));
+}
+
+TEST(PaneModes, AReplayReadBackIsTheSame) {
+  const std::string first = replayed("\x1b[?1049h\x1b[?25l\x1b=\x1b[5 q\x1b]2;t\a");
+  EXPECT_EQ(replayed(first), first);
+}
+
+TEST(PaneModes, LongAndBrokenSequencesAreBounded) {
+  EXPECT_LE(replayed("\x1b]2;" + std::string(1'000'000, 'x') + "\a").size(), kMaxModesText);
+  EXPECT_EQ(replayed("\x1b[?" + std::string(100'000, '1') + "h"), "");
+  std::mt19937 random(3);
+  PaneModes modes;
+  for (int i = 0; i < 200'000; ++i) {
+    const char pieces[] = {'\x1b', '[', ']',  '?',  '2', '0',
+                           ';',    'h', '\a', '\\', 'P', static_cast<char>(random())};
+    const char c = pieces[random() % sizeof pieces];
+    modes.feed({&c, 1});
+  }
+  EXPECT_LE(modes.replay().size(), kMaxModesText);
+}
+
+TEST(JoinChunks, JoinsAndStopsAtWhatIsMalformed) {
+  EXPECT_EQ(join_chunks("4\r\n{\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n"), "{\"a\":1}");
+  EXPECT_EQ(join_chunks(""), "");
+  EXPECT_EQ(join_chunks("zz\r\nabc"), "");
+  EXPECT_EQ(join_chunks("ffffffffffffffff\r\nabc"), "abc");
+  EXPECT_EQ(join_chunks("3\r\nab"), "ab");
+}
+
+}  // namespace
+}  // namespace agentmesh::cli
