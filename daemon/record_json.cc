@@ -97,7 +97,6 @@ void visit_members(Visitor& visitor, Record& record) {
   visitor.plain("epoch", record.epoch);
   visitor.plain("run", record.run.value);
   visitor.plain("run_begun", record.run_begun);
-  visitor.plain("run_started", record.run_started);
   visitor.plain("spec_hash", record.spec_hash);
   visitor.plain("container_id", record.container_id);
   visitor.plain("resume", record.resume);

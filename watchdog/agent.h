@@ -186,7 +186,6 @@ struct AgentRecord {
 
   RunId run;
   bool run_begun = false;    // Create{run} was asked and run is not proved gone
-  bool run_started = false;  // the run was seen running
   std::string spec_hash;     // what the next Create uses
   std::string container_id;  // of the run; empty when none
   bool resume = false;       // it was ready once: the next start resumes the conversation

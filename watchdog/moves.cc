@@ -119,7 +119,6 @@ void report(Change& c) {
 
 // The common end of end_run and end_attempt: exit and `after` are decided.
 void wind_up(Change& c) {
-  c.agent.run_started = false;
   c.agent.restarting = c.agent.wanted == Wanted::running;
   c.agent.trouble = Effect::none;
   c.agent.trouble_kind = Failure::none;
@@ -211,7 +210,6 @@ void begin_start(Change& c) {
 }
 
 void launch(Change& c) {
-  c.agent.run_started = true;
   c.agent.started_at = c.now;
   c.agent.trouble = Effect::none;
   c.agent.trouble_kind = Failure::none;
@@ -237,7 +235,6 @@ void adopt(Change& c) {
 void begin_stop(Change& c, ExitReason ending, Millis timeout) {
   c.agent.ending = ending;
   c.agent.stop_timeout = std::clamp(timeout, Millis{}, c.policy.stop_timeout_max);
-  c.agent.run_started = true;
   c.agent.reason = describe(ending);
   enter(c, Phase::stopping, c.agent.stop_timeout + c.policy.stop_grace);
   c.act(Stop{c.agent.run, c.agent.stop_timeout});
@@ -280,7 +277,6 @@ void end_attempt(Change& c) {
 }
 
 void begin_remove(Change& c) {
-  c.agent.run_started = false;
   enter(c, Phase::removing, c.policy.remove_timeout);
   c.act(Remove{c.agent.run});
 }
@@ -295,7 +291,6 @@ void check(Change& c, Effect effect, Failure failure, std::string message) {
 
 void gone(Change& c) {
   c.agent.run_begun = false;
-  c.agent.run_started = false;
   c.agent.container_id.clear();
   settle(c);
 }

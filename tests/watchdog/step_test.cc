@@ -430,6 +430,98 @@ TEST(DaemonTest, StartsNothingBeforeItHasLooked) {
   EXPECT_EQ(d.phase(), Phase::creating);
 }
 
+TEST(DaemonTest, WhatWasInFlightIsUnknownAtOnce) {
+  Drive creating;
+  creating.to_creating();
+  creating.feed(DaemonStarted{});
+  EXPECT_EQ(creating.phase(), Phase::checking);
+  Drive starting;
+  starting.to_creating();
+  starting.done(Effect::create);
+  starting.feed(DaemonStarted{});
+  EXPECT_EQ(starting.phase(), Phase::checking);
+  starting.observe({starting.own(ContainerState::running)});
+  EXPECT_EQ(starting.phase(), Phase::launching);
+}
+
+TEST(DaemonTest, AStopThatWasUnderWayIsAskedAgain) {
+  Drive d;
+  d.to_up();
+  d.stop();
+  d.feed(DaemonStarted{});
+  d.observe({d.own(ContainerState::running)});
+  ASSERT_TRUE(d.did<Stop>());
+  EXPECT_EQ(d.did<Stop>()->timeout, 10s);
+}
+
+TEST(DaemonTest, ARemovalThatWasUnderWayIsAskedAgain) {
+  Drive d;
+  d.to_up();
+  d.stop();
+  d.die(143);
+  d.feed(DaemonStarted{});
+  d.observe({d.own(ContainerState::exited, 143)});
+  EXPECT_TRUE(d.did<Remove>());
+  d.observe({});
+  EXPECT_EQ(d.status(), Status::stopped);
+}
+
+TEST(LeftoverTest, OfAnotherRunIsRemovedBesideARunningAgent) {
+  Drive d;
+  d.to_up();
+  d.observe({d.own(ContainerState::running), {.run = RunId{9}, .state = ContainerState::running}});
+  EXPECT_EQ(d.names(), "persist remove emit ");
+  EXPECT_EQ(d.did<Remove>()->run, RunId{9});
+  EXPECT_EQ(d.phase(), Phase::up);
+}
+
+TEST(LeftoverTest, HoldsTheNextStartUntilItIsGone) {
+  Drive d;
+  d.to_up();
+  d.die(1);
+  d.bury();
+  const ContainerSeen older{.run = RunId{8}, .state = ContainerState::running};
+  const ContainerSeen newer{.run = RunId{9}, .state = ContainerState::exited};
+  d.observe({older, newer});
+  EXPECT_EQ(d.phase(), Phase::checking);
+  d.pass(1min);
+  d.observe({older});
+  EXPECT_TRUE(d.did<Remove>());
+  EXPECT_EQ(d.phase(), Phase::checking);
+  d.feed(Observed{.as_of = d.agent.epoch, .engine = Completeness::partial});
+  EXPECT_EQ(d.phase(), Phase::checking) << "a partial snapshot proves no absence";
+  d.observe({});
+  EXPECT_EQ(d.phase(), Phase::backoff);
+  d.pass(1ms);
+  d.feed(Admitted{});
+  EXPECT_EQ(d.did<Create>()->run, RunId{10});
+  EXPECT_EQ(d.agent.restarts.size(), 1U);
+}
+
+TEST(LeftoverTest, OfTheLastRunIsRemovedEvenWhenItRuns) {
+  Drive d;
+  d.to_up();
+  d.die(1);
+  d.bury();
+  d.observe({d.own(ContainerState::running)});
+  EXPECT_TRUE(d.did<Remove>());
+  d.observe({d.own(ContainerState::running)});
+  EXPECT_EQ(d.phase(), Phase::removing);
+  EXPECT_TRUE(d.did<Remove>());
+}
+
+TEST(LeftoverTest, InQuarantineIsRemovedAndQuarantineKept) {
+  Drive d;
+  d.to_launching();
+  d.die(127);
+  d.bury();
+  d.observe({d.own(ContainerState::created)});
+  d.observe({});
+  EXPECT_EQ(d.status(), Status::failed);
+  EXPECT_EQ(d.agent.reason, "command not found, exit code 127");
+  EXPECT_EQ(d.count<Alert>(), 1);
+}
+
 TEST(DaemonTest, LooksAgainWhenNobodyAnswers) {
   Drive d;
   d.to_up();

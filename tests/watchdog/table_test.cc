@@ -183,7 +183,6 @@ std::string broken_law(const Agent& before, const Event& event, const Step& next
   if ((after.phase == Phase::up || after.phase == Phase::launching) && after.wanted == Wanted::stopped) {
     return "runs though stopped";
   }
-  if (rests(after.phase) && after.run_started) return "at rest, yet started";
   if (after.run < before.run || after.run.value > before.run.value + 7) return "the run jumped";
   if (!rests(before.phase) && after.run != before.run) return "the run changed under way";
   if (after.phase == Phase::backoff && !after.next_restart_at) return "backoff without an end";

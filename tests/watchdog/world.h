@@ -86,6 +86,7 @@ class World {
   void live_a_little(RunId run);
   void signal(RunId run);
   void operator_acts();
+  void stray_appears();
   void engine_away();
   void relist();
   int running() const;

@@ -187,6 +187,11 @@ void World::check_step(const Agent& before, const Step& next) {
     if (begins && after.wanted != Wanted::running) broken("start of an agent that is to be stopped");
     if (begins && asked_ == Wanted::stopped) broken("start after a stop");
   }
+  const auto box = containers_.find(before.run);
+  const bool alive = box != containers_.end() && box->second.state == ContainerState::running;
+  const bool lived = before.phase == Phase::launching || before.phase == Phase::up;
+  const bool declared_dead = lived && (after.phase == Phase::ended || after.phase == Phase::removing);
+  if (alive && declared_dead) broken("a living run was declared dead");
   if (before.phase == Phase::failed && after.phase == Phase::creating) broken("quarantine left by itself");
 }
 
@@ -270,6 +275,11 @@ void World::perform(const Nudge& action) {
 }
 
 bool World::do_create(RunId run) {
+  if (run == agent_.run) {  // not one that comes late
+    for (const auto& [other, box] : containers_) {
+      if (other < run && box.state == ContainerState::running) broken("created beside a running one");
+    }
+  }
   if (!containers_.contains(run)) containers_[run].id = "id" + std::to_string(++made_);  // else: to adopt
   return true;
 }
@@ -329,7 +339,9 @@ void World::signal(RunId run) {
 }
 
 void World::operator_acts() {
-  at(between(seconds{5}, minutes{3}), [this] { operator_acts(); });
+  const bool hasty = chance(40);
+  at(hasty ? between(milliseconds{1}, seconds{2}) : between(seconds{5}, minutes{2}),
+     [this] { operator_acts(); });
   if (!daemon_up_ || mood_ == Mood::calm) return;
   const auto kind = random_() % 5;
   const Wanted wanted = kind >= 3 ? Wanted::stopped : Wanted::running;
@@ -361,6 +373,17 @@ void World::engine_away() {
   });
 }
 
+// What an older life left behind, or a person's experiment with our labels.
+void World::stray_appears() {
+  at(between(minutes{1}, minutes{8}), [this] { stray_appears(); });
+  if (mood_ == Mood::calm) return;
+  const RunId run{agent_.run.value + (chance(50) ? 0 : random_() % 3)};
+  const auto state = chance(50) ? ContainerState::created : ContainerState::exited;
+  if (run.value > 0 && (run != agent_.run || !agent_.run_begun)) {
+    containers_.try_emplace(run, Container{"id" + std::to_string(++made_), state, 1, false});
+  }
+}
+
 int World::running() const {
   return static_cast<int>(std::ranges::count_if(
       containers_, [](const auto& entry) { return entry.second.state == ContainerState::running; }));
@@ -388,6 +411,7 @@ std::string World::run() {
   relist();
   at(milliseconds{1}, [this] { operator_acts(); });
   at(between(seconds{1}, minutes{2}), [this] { engine_away(); });
+  at(between(seconds{1}, minutes{8}), [this] { stray_appears(); });
   run_until(time_ + kChaos);
   mood_ = Mood::calm;
   to_daemon(milliseconds{1}, Work{WorkState::none});
