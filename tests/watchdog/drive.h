@@ -10,7 +10,10 @@
 
 namespace agentmesh::watchdog::test {
 
-using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace): literals only
+using std::chrono_literals::operator""h;
+using std::chrono_literals::operator""min;
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""ms;
 
 class Drive {
  public:

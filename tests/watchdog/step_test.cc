@@ -140,6 +140,19 @@ TEST(RestartTest, ByAPersonIsNotCountedAndTakesTheNewSpec) {
   EXPECT_TRUE(d.agent.restarts.empty());
 }
 
+TEST(RestartTest, DuringTheCrashReportNeitherWaitsNorFails) {
+  for (const int code : {1, 127}) {
+    Drive d;
+    d.to_launching();
+    d.die(code);
+    d.feed(RestartAsked{"spec2"});
+    d.bury();
+    EXPECT_EQ(d.phase(), Phase::queued);
+    EXPECT_EQ(d.agent.container_id, "");
+    EXPECT_TRUE(d.agent.restarts.empty());
+  }
+}
+
 // ------------------------------------------------------------------ crash loops (promises 7, 8, 9, 10)
 
 TEST(CrashTest, WritesTheReportBeforeItRemovesTheCorpse) {

@@ -54,11 +54,11 @@ class World {
 
   void feed(const Event& event);
   void tell(const Event& event, const Agent& before, const Step& next);
-  bool perform_all(const Agent& before, const std::vector<Action>& actions);
+  bool perform_all(const std::vector<Action>& actions);
   void crash();
   void boot();
   void admit();
-  void look(PaneState pane_answer);
+  void look();
   void check_step(const Agent& before, const Step& next);
 
   void perform(const Persist& action);

@@ -103,7 +103,7 @@ void World::feed(const Event& event) {
   last_saved_ = !saves || !chance(2);
   if (!last_saved_) return say("disk full");
   agent_ = std::move(next.agent);
-  if (!perform_all(before, next.actions)) return;
+  if (!perform_all(next.actions)) return;
   admit();
 }
 
@@ -117,7 +117,7 @@ void World::tell(const Event& event, const Agent& before, const Step& next) {
   say(line);
 }
 
-bool World::perform_all(const Agent&, const std::vector<Action>& actions) {
+bool World::perform_all(const std::vector<Action>& actions) {
   for (const auto& action : actions) {
     if (chance(1)) {
       crash();
@@ -156,12 +156,12 @@ void World::admit() {
 }
 
 void World::relist() {
-  look(pane_);
+  look();
   at(kRelist, [this] { relist(); });
 }
 
 // The listing is begun now, the engine answers somewhere on the way, the daemon hears it later.
-void World::look(PaneState) {
+void World::look() {
   if (!daemon_up_ || !engine_up_ || chance(5)) return;
   const auto as_of = agent_.epoch;
   const bool partial = chance(5);
@@ -264,7 +264,7 @@ void World::perform(const ClosePane&) { pane_ = PaneState::none; }
 void World::perform(const WriteCrashReport& action) {
   if (!chance(5)) to_daemon(milliseconds{50}, EffectDone{.effect = Effect::write_report, .run = action.run});
 }
-void World::perform(const Look&) { look(pane_); }
+void World::perform(const Look&) { look(); }
 void World::perform(const Nudge& action) {
   const auto luck = mood_ == Mood::calm ? 0 : random_() % 3;
   to_daemon(milliseconds{300}, NudgeResult{action.run, static_cast<Delivery>(luck)});
