@@ -18,7 +18,6 @@ wd::AgentRecord full_record() {
   record.epoch = 42;
   record.run = RunId{7};
   record.run_begun = true;
-  record.run_started = true;
   record.spec_hash = "abc";
   record.container_id = "0123";
   record.resume = true;
