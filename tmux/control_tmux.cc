@@ -28,8 +28,9 @@ namespace {
 namespace asio = boost::asio;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-constexpr int kMaxSide = 1000;          // columns or rows; a larger window burns CPU while idle
-constexpr int kLooksForCause = 20;      // of a death; one each 3 ms
+constexpr int kMaxSide = 1000;      // columns or rows; a larger window burns CPU while idle
+constexpr int kLooksForCause = 20;  // of a death; one each 3 ms
+constexpr Millis kAttachPoll{10};
 constexpr Millis kAnnounceTime{10000};  // on the status line
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid, "tmux", std::move(what)); }
@@ -106,6 +107,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<> paste_if_alive(PaneId pane, const std::string& buffer);
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
+  Task<> until_attached(std::shared_ptr<ControlLink> link);
   Task<ServerInfo> server_info(std::shared_ptr<ControlLink> link);
   void connected(std::shared_ptr<ControlLink> link, const ServerInfo& server);
   void failed(const Error& error);
@@ -187,11 +189,27 @@ Task<ServerInfo> ControlTmux::Impl::set_up(std::shared_ptr<ControlLink> link) {
         ErrorCode::unavailable, "tmux", "tmux " + server->version + " is too old",
         "install tmux 3.3 or newer and end the old server: tmux -L " + options_.socket + " kill-server");
   }
+  if (auto attached = co_await until_attached(link); !attached) co_return pass(attached.error());
   for (std::vector<std::string>& words : server_setup()) {
     const auto done = co_await link->ask(Request{.words = std::move(words)}, options_.deadline);
     if (!done) co_return pass(done.error());
   }
   co_return server;
+}
+
+// A client that joins a server which runs already answers before it is attached; until then tmux says that
+// there is no current client.
+Task<> ControlTmux::Impl::until_attached(std::shared_ptr<ControlLink> link) {
+  asio::steady_timer pause(executor_);
+  const auto deadline = std::chrono::steady_clock::now() + options_.deadline;
+  while (true) {
+    const auto done = co_await link->ask(Request{.words = {"refresh-client"}}, options_.deadline);
+    if (done) co_return Result<void>{};
+    if (std::chrono::steady_clock::now() >= deadline) co_return pass(done.error());
+    boost::system::error_code cancelled;
+    pause.expires_after(kAttachPoll);
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  }
 }
 
 Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> link) {
