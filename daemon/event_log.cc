@@ -24,7 +24,7 @@ void EventLog::add(const std::string& agent, std::string name, std::string reaso
 std::shared_ptr<void> EventLog::listen(Listener listener) {
   const auto listeners = listeners_;
   const auto place = listeners->insert(listeners->end(), std::move(listener));
-  return {nullptr, [listeners, place](void*) { listeners->erase(place); }};
+  return {&*place, [listeners, place](void*) { listeners->erase(place); }};
 }
 
 }  // namespace agentmesh::daemon
