@@ -4,16 +4,14 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "cli/control_socket.h"
 #include "config/load.h"
-#include "net/http_client.h"
 #include "net/server.h"
 
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -25,28 +23,8 @@ constexpr Millis kStartPoll{5};
 constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
 constexpr std::size_t kMaxLine = 256 * 1024;
 
-// Runs one request to its end on a loop of its own.
-Result<net::HttpResponse> exchange(net::HttpRequest request) {
-  boost::asio::io_context io(1);
-  net::HttpClient client(io.get_executor());
-  Result<net::HttpResponse> answer = fail(ErrorCode::internal, "daemon", "no answer");
-  boost::asio::co_spawn(io, client.send(std::move(request)),
-                        [&](std::exception_ptr problem, Result<net::HttpResponse> got) {
-                          if (!problem) answer = std::move(got);
-                          io.stop();
-                        });
-  io.run();
-  return answer;
-}
-
-net::HttpRequest request_to(const daemon::Home& home, std::string_view method, const std::string& path) {
-  net::HttpRequest request;
-  request.method = method;
-  request.url = "http://agentmesh" + path;
-  request.unix_socket = home.socket().string();
-  request.total_timeout = Millis{0};
-  request.max_response_bytes = kMaxAnswer;
-  return request;
+ControlRequest request_to(const daemon::Home& home, std::string_view method, std::string path) {
+  return {.socket = home.socket().string(), .method = method, .path = std::move(path), .body = {}};
 }
 
 Error no_daemon(const Error& error) {
@@ -54,10 +32,13 @@ Error no_daemon(const Error& error) {
     return Error{ErrorCode::denied, "daemon", "its socket belongs to another user",
                  "use an AGENTMESH_HOME of your own"};
   }
+  if (error.code != ErrorCode::unavailable) return error;
   return Error{error.code, "daemon", "the daemon cannot be reached: " + error.what, "agentmesh up"};
 }
 
-bool answers(const daemon::Home& home) { return exchange(request_to(home, "GET", "/v1/agents")).has_value(); }
+bool answers(const daemon::Home& home) {
+  return exchange(request_to(home, "GET", "/v1/agents"), kMaxAnswer, nullptr).has_value();
+}
 
 // What the daemon said before it ended: its last line, as an Error with the code of its exit.
 Error early_end(const std::filesystem::path& output, int status) {
@@ -113,12 +94,12 @@ Result<void> ensure_daemon(const daemon::Home& home) {
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down) {
   const auto where = home();
   if (!where) return pass(where.error());
-  net::HttpRequest request = request_to(*where, method, path);
-  request.body = body;
-  auto answer = exchange(request);
+  ControlRequest request = request_to(*where, method, std::move(path));
+  request.body = std::move(body);
+  auto answer = exchange(request, kMaxAnswer, nullptr);
   if (!answer && answer.error().code == ErrorCode::unavailable && if_down == IfDown::start) {
     if (auto up = ensure_daemon(*where); !up) return pass(up.error());
-    answer = exchange(std::move(request));
+    answer = exchange(request, kMaxAnswer, nullptr);
   }
   if (!answer) return pass(no_daemon(answer.error()));
   if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
@@ -135,17 +116,17 @@ Result<void> stream(std::string path, const std::function<void(std::string_view)
   const auto where = home();
   if (!where) return pass(where.error());
   if (auto up = ensure_daemon(*where); !up) return up;
-  net::HttpRequest request = request_to(*where, "GET", path);
   std::string pending;
-  request.on_data = [&](std::string_view bytes) {
+  const auto take = [&](std::string_view bytes) -> Result<void> {
     pending += bytes;
     for (std::size_t end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
       line(std::string_view(pending).substr(0, end));
       pending.erase(0, end + 1);
     }
-    return pending.size() > kMaxLine ? net::Flow::stop : net::Flow::more;
+    if (pending.size() <= kMaxLine) return {};
+    return fail(ErrorCode::exhausted, "daemon", fmt::format("a line is over {} bytes", kMaxLine));
   };
-  const auto answer = exchange(std::move(request));
+  const auto answer = exchange(request_to(*where, "GET", std::move(path)), kMaxAnswer, take);
   if (!answer) return pass(no_daemon(answer.error()));
   if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
   return {};

@@ -1,9 +1,9 @@
 #include "net/curl_loop.h"
 
+#include "net/curl_library.h"
+
 #include <utility>
 #include <vector>
-
-#include <curl/curl.h>
 
 namespace agentmesh::net {
 
@@ -39,29 +39,29 @@ struct CurlLoop::Watch {
 
 CurlLoop::CurlLoop(asio::any_io_executor executor, std::function<void(CURL*, int code)> finished)
     : executor_(std::move(executor)), timer_(executor_), finished_(std::move(finished)) {
-  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const CURLcode global = curl().global_init(CURL_GLOBAL_DEFAULT);
   if (global != CURLE_OK) return;
-  multi_ = curl_multi_init();
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlLoop::on_socket);
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlLoop::on_timer);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kIdleConnections);
+  multi_ = curl().multi_init();
+  curl().multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlLoop::on_socket);
+  curl().multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl().multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlLoop::on_timer);
+  curl().multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  curl().multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kIdleConnections);
 }
 
 CurlLoop::~CurlLoop() {
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, nullptr);
-  if (multi_ != nullptr) curl_multi_cleanup(multi_);
+  curl().multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, nullptr);
+  if (multi_ != nullptr) curl().multi_cleanup(multi_);
 }
 
 bool CurlLoop::add(CURL* easy) {
   const Depth depth(depth_);
-  return multi_ != nullptr && curl_multi_add_handle(multi_, easy) == CURLM_OK;
+  return multi_ != nullptr && curl().multi_add_handle(multi_, easy) == CURLM_OK;
 }
 
 void CurlLoop::remove(CURL* easy) {
   const Depth depth(depth_);
-  curl_multi_remove_handle(multi_, easy);
+  curl().multi_remove_handle(multi_, easy);
 }
 
 int CurlLoop::on_socket(CURL*, int socket, int what, void* self, void*) {
@@ -126,7 +126,7 @@ void CurlLoop::act(int socket, int events) {
   {
     const Depth depth(depth_);
     int running = 0;
-    curl_multi_socket_action(multi_, socket, events, &running);
+    curl().multi_socket_action(multi_, socket, events, &running);
   }
   collect();
 }
@@ -134,7 +134,7 @@ void CurlLoop::act(int socket, int events) {
 void CurlLoop::collect() {
   std::vector<std::pair<CURL*, int>> ended;
   int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+  while (const CURLMsg* message = curl().multi_info_read(multi_, &left)) {
     if (message->msg == CURLMSG_DONE) ended.emplace_back(message->easy_handle, message->data.result);
   }
   for (const auto& [easy, code] : ended) finished_(easy, code);

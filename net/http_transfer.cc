@@ -1,6 +1,7 @@
 #include "net/http_transfer.h"
 
 #include "base/text.h"
+#include "net/curl_library.h"
 
 #include <algorithm>
 #include <cctype>
@@ -8,7 +9,6 @@
 #include <cstring>
 #include <sys/un.h>
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 namespace agentmesh::net {
@@ -70,17 +70,17 @@ bool guarded(Body body) {
 }  // namespace
 
 Transfer::Transfer(const boost::asio::any_io_executor& executor, HttpRequest request)
-    : request_(std::move(request)), wake_(executor), easy_(curl_easy_init()) {}
+    : request_(std::move(request)), wake_(executor), easy_(curl().easy_init()) {}
 
 Transfer::~Transfer() {
-  if (easy_ != nullptr) curl_easy_cleanup(easy_);
-  curl_slist_free_all(headers_);
+  if (easy_ != nullptr) curl().easy_cleanup(easy_);
+  curl().slist_free_all(headers_);
 }
 
 Result<> Transfer::prepare() {
   if (const auto problem = problem_of(request_)) return pass(*problem);
   if (easy_ == nullptr) return pass(http_error(ErrorCode::exhausted, "no memory for a request"));
-  const auto set = [this](CURLoption option, auto value) { curl_easy_setopt(easy_, option, value); };
+  const auto set = [this](CURLoption option, auto value) { curl().easy_setopt(easy_, option, value); };
   set(CURLOPT_PRIVATE, this);
   set(CURLOPT_URL, request_.url.c_str());
   set(CURLOPT_PATH_AS_IS, 1L);
@@ -105,7 +105,7 @@ Result<> Transfer::prepare() {
 }
 
 void Transfer::set_method() {
-  const auto set = [this](CURLoption option, auto value) { curl_easy_setopt(easy_, option, value); };
+  const auto set = [this](CURLoption option, auto value) { curl().easy_setopt(easy_, option, value); };
   if (request_.upload) {
     set(CURLOPT_POST, 1L);
     set(CURLOPT_READFUNCTION, &Transfer::on_upload);
@@ -127,7 +127,9 @@ void Transfer::set_method() {
 }
 
 void Transfer::set_headers() {
-  const auto add = [this](const std::string& line) { headers_ = curl_slist_append(headers_, line.c_str()); };
+  const auto add = [this](const std::string& line) {
+    headers_ = curl().slist_append(headers_, line.c_str());
+  };
   bool typed = false;
   for (const auto& [name, value] : request_.headers) {
     typed = typed || lower(name) == "content-type";
@@ -136,7 +138,7 @@ void Transfer::set_headers() {
   add("Expect:");
   if (!typed) add("Content-Type:");
   if (request_.upload && !request_.upload->bytes) add("Transfer-Encoding: chunked");
-  curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
+  curl().easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
 }
 
 std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
@@ -155,7 +157,7 @@ bool Transfer::take_header(std::string_view line) {
     head_complete_ = false;
     response_.headers.clear();
     long status = 0;
-    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
+    curl().easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     response_.status = static_cast<int>(status);
     return true;
   }
@@ -265,7 +267,7 @@ Result<HttpResponse> Transfer::outcome() {
 
 Error Transfer::cannot_connect(const std::string& why) const {
   long os_error = 0;
-  curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &os_error);
+  curl().easy_getinfo(easy_, CURLINFO_OS_ERRNO, &os_error);
   if (os_error == EACCES || os_error == EPERM) {
     return http_error(ErrorCode::denied, fmt::format("no permission to connect to {}", peer()));
   }
@@ -274,7 +276,7 @@ Error Transfer::cannot_connect(const std::string& why) const {
 }
 
 Error Transfer::error_of(int code) const {
-  const std::string why = problem_[0] != '\0' ? problem_ : curl_easy_strerror(static_cast<CURLcode>(code));
+  const std::string why = problem_[0] != '\0' ? problem_ : curl().easy_strerror(static_cast<CURLcode>(code));
   switch (code) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
