@@ -1,4 +1,6 @@
 // image build, pull and list: straight to the engine, without the daemon.
+#include "base/files.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/daemon_client.h"
@@ -12,6 +14,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +23,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr Millis kBaseLimit{15 * 60'000};  // debootstrap over a slow line
+constexpr std::size_t kMaxCertificateBytes = 2 * 1024 * 1024;
 constexpr std::string_view kDockerfile = "Dockerfile.sandbox";
 
 // Runs one conversation with the engine to its end.
@@ -75,27 +80,101 @@ Result<std::string> context_folder(const std::string& given) {
               "name its folder with --context");
 }
 
+// Certificates that this machine trusts beyond its distribution's (a company's proxy): the file the
+// environment names, else what an administrator put in the system's folder. Empty on most machines.
+std::string extra_certificates() {
+  for (const char* variable : {"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"}) {
+    const char* path = std::getenv(variable);
+    const auto text = path == nullptr ? Result<std::string>("") : read_file(path, kMaxCertificateBytes);
+    if (text && !text->empty()) return *text;
+  }
+  std::string all;
+  std::error_code ec;
+  for (const auto& file : std::filesystem::directory_iterator("/usr/local/share/ca-certificates", ec)) {
+    const auto text = file.path().extension() == ".crt" ? read_file(file.path(), kMaxCertificateBytes)
+                                                        : Result<std::string>("");
+    if (text) all += *text;
+  }
+  return all;
+}
+
+// The build context: images/, and this machine's extra certificates. Removed at the end.
+class Context {
+ public:
+  static Result<Context> make(const std::string& folder) {
+    std::string name = (std::filesystem::temp_directory_path() / "agentmesh-image-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr)
+      return pass(os_error("image", "cannot make a temporary folder", errno));
+    Context context(name);
+    std::error_code ec;
+    std::filesystem::copy(folder, name, std::filesystem::copy_options::recursive, ec);
+    if (ec) return pass(os_error("image", "cannot copy " + folder, ec.value()));
+    const std::string certificates = extra_certificates();
+    if (certificates.empty()) return context;
+    if (auto wrote = write_file(name + "/extra-ca.crt", certificates, 0644); !wrote)
+      return pass(wrote.error());
+    return context;
+  }
+  Context(Context&& other) noexcept : folder_(std::exchange(other.folder_, "")) {}
+  Context& operator=(Context&&) = delete;
+  ~Context() {
+    std::error_code ec;
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, ec);
+  }
+  const std::string& folder() const { return folder_; }
+
+ private:
+  explicit Context(std::string folder) : folder_(std::move(folder)) {}
+  std::string folder_;
+};
+
+// How this machine reaches the registries, when it was told.
+std::map<std::string, std::string> build_arguments(const Arguments& arguments) {
+  std::map<std::string, std::string> given;
+  for (const char* name :
+       {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}) {
+    if (const char* value = std::getenv(name)) given[name] = value;
+  }
+  for (const char* name : {"npm_config_registry", "NPM_CONFIG_REGISTRY"}) {
+    if (const char* value = std::getenv(name)) given["NPM_REGISTRY"] = value;
+  }
+  if (arguments.has("--agents")) given["AGENTS"] = arguments.text("--agents");
+  return given;
+}
+
+// The base image: here, or pulled, or made by scripts/base-image where no registry can be reached.
+Task<> ensure_base(sandbox::Engine& engine, std::string images) {
+  const std::string name(sandbox::kBaseImage);
+  const auto here = co_await sandbox::resolve_image(engine, name);
+  if (here) co_return Result<void>{};
+  if (here.error().code != ErrorCode::not_found) co_return pass(here.error());
+  if (co_await engine.pull_image(name, progress())) co_return Result<void>{};
+  const std::string script = (std::filesystem::path(images).parent_path() / "scripts/base-image").string();
+  fmt::print(stderr, "no registry can be reached: making {} with debootstrap\n", name);
+  const auto made =
+      co_await run(co_await boost::asio::this_coro::executor, {.argv = {script}, .deadline = kBaseLimit});
+  if (made && made->exit_code == 0) co_return Result<void>{};
+  co_return fail(
+      ErrorCode::not_found, "image",
+      fmt::format("the base image {} is not here, no registry can be reached, and it could not be made: {}",
+                  name, made ? std::string(trim(made->err)) : made.error().what),
+      "run scripts/base-image as root, from a checkout");
+}
+
 }  // namespace
 
 Result<int> run_image_build(const Arguments& arguments) {
-  const auto context = context_folder(arguments.text("--context"));
+  const auto folder = context_folder(arguments.text("--context"));
+  if (!folder) return pass(folder.error());
+  const auto context = Context::make(*folder);
   if (!context) return pass(context.error());
   const std::string tag =
       arguments.has("--tag") ? arguments.text("--tag") : std::string(sandbox::kDefaultImage);
   const auto built = with_engine<std::string>([&](sandbox::Engine& engine) -> Task<std::string> {
-    if (auto base = co_await sandbox::resolve_image(engine, std::string(sandbox::kBaseImage)); !base) {
-      if (base.error().code != ErrorCode::not_found) co_return pass(base.error());
-      auto pulled = co_await engine.pull_image(std::string(sandbox::kBaseImage), progress());
-      if (!pulled) {
-        co_return fail(
-            ErrorCode::not_found, "image",
-            fmt::format("the base image {} is not here, and no registry can be reached", sandbox::kBaseImage),
-            "scripts/base-image makes it without a registry");
-      }
-    }
+    if (auto base = co_await ensure_base(engine, *folder); !base) co_return pass(base.error());
     sandbox::BuildRequest request{
-        .context_folder = *context, .dockerfile = std::string(kDockerfile), .tag = tag};
-    if (arguments.has("--agents")) request.arguments["AGENTS"] = arguments.text("--agents");
+        .context_folder = context->folder(), .dockerfile = std::string(kDockerfile), .tag = tag};
+    request.arguments = build_arguments(arguments);
     co_return co_await engine.build_image(std::move(request), progress());
   });
   if (!built) return pass(built.error());

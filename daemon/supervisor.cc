@@ -16,6 +16,10 @@ namespace {
 namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
+constexpr Millis kLeastWait{10};
+constexpr Millis kUnsavedRetry{1'000};  // a row that cannot be saved (disk full) must not spin
+constexpr int kKilled = 137;            // 128 + SIGKILL: perhaps for memory
+
 }  // namespace
 
 Entry::Entry(asio::io_context& io, AgentRow row)
@@ -131,13 +135,13 @@ void Supervisor::apply(Entry& entry, wd::Step next) {
   if (persist) {
     if (auto saved = world_.journal.save_record(next.agent); !saved) {
       log_error(saved.error());
-      arm(entry);
+      arm(entry, kUnsavedRetry);
       return;
     }
   }
   const wd::Phase before = entry.agent.phase;
   entry.agent = std::move(next.agent);
-  arm(entry);
+  arm(entry, kLeastWait);
   sync_link(entry);
   for (const wd::Action& action : next.actions) perform(entry, action);
   if (entry.agent.phase != before) after_phase(entry, before);
@@ -146,8 +150,9 @@ void Supervisor::apply(Entry& entry, wd::Step next) {
 }
 
 void Supervisor::after_phase(Entry& entry, wd::Phase before) {
-  const bool died = entry.agent.phase == wd::Phase::ended && before != wd::Phase::stopping &&
-                    entry.agent.wanted == wd::Wanted::running;
+  const bool was_alive = before == wd::Phase::up || before == wd::Phase::launching;
+  const bool died =
+      was_alive && (entry.agent.phase == wd::Phase::ended || entry.agent.phase == wd::Phase::removing);
   if (died) {
     const auto since = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
     if (since) {
@@ -169,7 +174,8 @@ std::size_t Supervisor::alive() const {
 // Who may start now, posted so that a step never runs inside another agent's step.
 void Supervisor::admit() {
   asio::post(world_.io, [this, guard = std::weak_ptr<int>(alive_)] {
-    if (guard.expired() || deaths_.holds(world_.clock.now())) return;
+    if (guard.expired()) return;
+    if (deaths_.holds(world_.clock.now())) return admit_at(*deaths_.held_until());
     std::vector<const wd::Agent*> agents;
     for (const auto& [name, entry] : entries_) agents.push_back(&entry->agent);
     const WallTime now = world_.clock.now();
@@ -177,20 +183,22 @@ void Supervisor::admit() {
     for (const wd::Agent* agent : wd::next_starts(agents, host_policy_, now)) chosen.push_back(agent->name);
     for (const AgentName& name : chosen) feed(name, wd::Admitted{});
     const auto slot = wd::next_slot(agents, host_policy_, now);
-    if (!slot) return;
-    slot_timer_.expires_after(std::max(*slot - now, Millis{1}));
-    slot_timer_.async_wait([this, guard](boost::system::error_code ec) {
-      if (!ec && !guard.expired()) admit();
-    });
+    if (slot) admit_at(*slot);
   });
 }
 
-void Supervisor::arm(Entry& entry) {
+void Supervisor::admit_at(WallTime when) {
+  slot_timer_.expires_after(std::max(when - world_.clock.now(), kLeastWait));
+  slot_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+    if (!ec && !guard.expired()) admit();
+  });
+}
+
+void Supervisor::arm(Entry& entry, Millis least) {
   const auto wake = wd::next_wake(entry.agent);
   entry.timer.cancel();
   if (!wake) return;
-  // Never at once: a row that cannot be saved must not spin.
-  const Millis wait = std::max(*wake - world_.clock.now(), Millis{10});
+  const Millis wait = std::max(*wake - world_.clock.now(), least);
   entry.timer.expires_after(wait);
   entry.timer.async_wait(
       [this, name = entry.agent.name, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
@@ -214,6 +222,8 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
   policy.on_permission = configured.on_permission == "deny"               ? wd::OnPermission::deny
                          : configured.on_permission == "allow-in-sandbox" ? wd::OnPermission::allow_in_sandbox
                                                                           : wd::OnPermission::ask;
+  // A custom program that ends with 0 has done its job; it is not run again because nobody watched its end.
+  if (entry.spec.runner == "custom") policy.on_clean_exit = wd::CleanExit::never_restart;
   const auto adapter = agents::find_adapter(entry.spec.runner);
   policy.ready_timeout =
       adapter ? std::min((*adapter)->facts().ready_limit, configured.ready_limit) : configured.ready_limit;
@@ -295,7 +305,7 @@ void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
   if (!name) return;
   switch (event.type) {
     case sandbox::EventType::die:
-      feed(*name, wd::ContainerDied{run, event.exit_code.value_or(0), false});
+      died(*name, run, event);
       break;
     case sandbox::EventType::oom:
       feed(*name, wd::OomKilled{run});
@@ -306,6 +316,18 @@ void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
     default:
       break;
   }
+}
+
+// A kill may have been for memory: only an inspect tells whether the main process was.
+void Supervisor::died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event) {
+  const int code = event.exit_code.value_or(0);
+  if (code != kKilled) return feed(name, wd::ContainerDied{run, code, false});
+  asio::co_spawn(world_.io, world_.engine.inspect(event.container_id),
+                 [this, name, run, code, guard = std::weak_ptr<int>(alive_)](
+                     std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {
+                   if (!guard.expired())
+                     feed(name, wd::ContainerDied{run, code, details && details->oom_killed});
+                 });
 }
 
 void Supervisor::on_engine_connected() {

@@ -133,8 +133,10 @@ class Supervisor {
   void notify(Entry& entry, const std::string& event, const std::string& text);
   void sync_link(Entry& entry);
   void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
-  void arm(Entry& entry);
+  void arm(Entry& entry, Millis least);
   void admit();
+  void admit_at(WallTime when);
+  void died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event);
   watchdog::Policy policy_of(const Entry& entry) const;
   std::size_t alive() const;
 
