@@ -35,6 +35,8 @@ INTERFACES = {
 WATCHDOG_MAY = {"base/ids.h", "base/clock.h", "base/result.h"}
 # Headers that cost seconds in every unit that sees them.
 HEAVY_IN_HEADERS = ("boost/beast", "nlohmann/json.hpp", "toml++", "CLI/", "sqlite3.h", "curl/curl.h")
+# Heavy on purpose: only a .cc of their own folder may include them.
+PRIVATE_HEADERS = {"hub/reader.h", "net/curl_library.h"}
 
 CODE = re.compile(r"\.(cc|h|py|sh|js|ts)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -53,8 +55,10 @@ def include_findings(path, number, line):
     folder = path.split("/")[0]
     if folder not in BELOW:
         return
-    if path.endswith(".h") and header.startswith(HEAVY_IN_HEADERS):
+    if path.endswith(".h") and path not in PRIVATE_HEADERS and header.startswith(HEAVY_IN_HEADERS):
         yield number, f"<{header}> in a header: keep it behind the .cc"
+    if header in PRIVATE_HEADERS and not (path.endswith(".cc") and header.startswith(folder + "/")):
+        yield number, f"{header} is private to the .cc files of its folder"
     if folder == "watchdog" and bracket == "<" and ("/" in header or header.endswith(".h")):
         yield number, f"watchdog includes <{header}>: only the standard library is allowed there"
     if bracket == "<":
