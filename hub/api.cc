@@ -215,8 +215,7 @@ Result<Reply> Api::heartbeat(const KeyRow& key, const ServerRequest& request) {
   auto state =
       decode<AgentState>(request, [&](const json& body) { return agent_state_from(body, agent_id); });
   if (!state) return pass(state.error());
-  const auto answer =
-      store_.put_states(key.tenant, {.agents = {std::move(*state)}}, token_end(), clock_.now());
+  const auto answer = store_.sync(key.tenant, {.agents = {std::move(*state)}}, token_end(), clock_.now());
   if (!answer) return pass(answer.error());
   if (answer->agents.empty()) return unknown;
   on_change_();
@@ -226,9 +225,9 @@ Result<Reply> Api::heartbeat(const KeyRow& key, const ServerRequest& request) {
 }
 
 Result<Reply> Api::sync(const KeyRow& key, const ServerRequest& request) {
-  const auto states = decode<Sync>(request, sync_from);
-  if (!states) return pass(states.error());
-  const auto answer = store_.put_states(key.tenant, *states, token_end(), clock_.now());
+  const auto news = decode<Sync>(request, sync_from);
+  if (!news) return pass(news.error());
+  const auto answer = store_.sync(key.tenant, *news, token_end(), clock_.now());
   if (!answer) return pass(answer.error());
   on_change_();
   claim();

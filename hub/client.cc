@@ -25,15 +25,16 @@ namespace asio = boost::asio;
 using nlohmann::json;
 using Steady = std::chrono::steady_clock;
 
-constexpr std::size_t kReportsAtOnce = 100;
 constexpr std::size_t kMaxAnswerBytes = 8 * 1024 * 1024;  // a page of items with their bodies
 
-// One text over its limit must not hold up all the others.
+// One text that the hub would refuse must not hold up all the others: no control characters (each would be
+// six bytes of JSON), and within the limit.
 std::string fitting(std::string_view reason) {
-  constexpr std::size_t replacement = 3;  // bytes that a cut character may become
-  if (reason.size() > kMaxReasonBytes) reason = reason.substr(0, kMaxReasonBytes - 4 * replacement);
-  std::string text = to_utf8(reason);
-  if (text.size() > kMaxReasonBytes) text = to_utf8(text.substr(0, kMaxReasonBytes - 4 * replacement));
+  std::string text = plain_text(reason);
+  if (text.size() <= kMaxReasonBytes) return text;
+  std::size_t end = kMaxReasonBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+  text.resize(end);
   return text;
 }
 
@@ -72,22 +73,12 @@ Result<std::vector<T>> decoded_list(const Result<json>& answer, std::string_view
   return list;
 }
 
-// Whether asking again later can help; the rest of the errors are the hub's last word.
-bool is_passing(const Error& error) {
-  switch (error.code) {
-    case ErrorCode::exhausted:
-      return error.stage != kRequestStage;
-    case ErrorCode::unavailable:
-    case ErrorCode::timeout:
-    case ErrorCode::denied:
-    case ErrorCode::internal:
-      return true;
-    case ErrorCode::not_found:
-    case ErrorCode::conflict:
-    case ErrorCode::invalid:
-      break;
-  }
-  return false;
+// At most `count` of them, taken from the list.
+std::vector<AgentState> take_front(std::vector<AgentState>& states, std::size_t count) {
+  const auto end = states.begin() + static_cast<std::ptrdiff_t>(std::min(count, states.size()));
+  std::vector<AgentState> taken(states.begin(), end);
+  states.erase(states.begin(), end);
+  return taken;
 }
 
 class HttpHubClient final : public HubClient, public std::enable_shared_from_this<HttpHubClient> {
@@ -178,7 +169,7 @@ class HttpHubClient final : public HubClient, public std::enable_shared_from_thi
   Task<Identity> whoami() override { co_return decoded<Identity>(co_await get("/v1/whoami"), identity_from); }
 
  private:
-  enum class Sent { all, try_later };
+  enum class Sent { all, some, nothing };
 
   Task<json> get(std::string target) { return exchange("GET", std::move(target), ""); }
   Task<json> post(std::string target, json body) {
@@ -194,11 +185,14 @@ class HttpHubClient final : public HubClient, public std::enable_shared_from_thi
   void set_connected(bool connected);
 
   asio::awaitable<void> send_loop();
-  asio::awaitable<Sent> send_everything();
-  Task<> send_states(std::vector<AgentState> states);
-  Task<> send_report(ItemReport report);
+  asio::awaitable<Sent> send_everything(std::vector<AgentState> states);
+  Task<> push(std::vector<AgentState> states, std::vector<ItemReport> reports);
+  void settle(const ItemReport& report, const std::vector<RefusedReport>& refused);
   void everything_again();
-  void wake() { wake_.expires_at({}); }
+  // Something is to be sent. A hub that is away is not asked more often for it.
+  void wake() {
+    if (!backing_off_) wake_.expires_at({});
+  }
 
   asio::io_context& io_;
   net::HttpClient& http_;
@@ -212,6 +206,7 @@ class HttpHubClient final : public HubClient, public std::enable_shared_from_thi
   std::string hub_id_;
   bool connected_ = false;
   bool greeted_ = false;
+  bool backing_off_ = false;
   bool stopped_ = false;
 };
 
@@ -296,7 +291,7 @@ Result<void> HttpHubClient::take_hello(const Frame& frame) {
   cursor_ = frame.seq;
   set_connected(true);
   if (hello->fresh || other) everything_again();
-  wake();
+  wake_.expires_at({});  // the hub is back
   return {};
 }
 
@@ -330,64 +325,55 @@ asio::awaitable<void> HttpHubClient::send_loop() {
   while (!stopped_) {
     // Armed before the outbox is read: what comes meanwhile is seen.
     wake_.expires_at(heartbeat);
-    Sent sent = co_await send_everything();
-    if (sent == Sent::all && Steady::now() >= heartbeat) {
-      const auto beat = co_await send_states(outbox_.all_states());
-      if (!beat) sent = Sent::try_later;
-      heartbeat = Steady::now() + options_.sync_every;
-    }
+    const bool beat = Steady::now() >= heartbeat;
+    const Sent sent =
+        co_await send_everything(beat ? outbox_.all_states() : outbox_.states_to_send(kMaxOutboxStates));
+    if (beat && sent == Sent::all) heartbeat = Steady::now() + options_.sync_every;
     if (stopped_) co_return;
-    if (sent == Sent::all) {
-      backoff.reset();
-    } else {
-      wake_.expires_after(backoff.next());
-    }
+    // A hub that takes a part at a time (its rate limit) is not one that is away.
+    if (sent != Sent::nothing) backoff.reset();
+    backing_off_ = sent != Sent::all;
+    if (backing_off_) wake_.expires_after(backoff.next());
     co_await wake_.async_wait(asio::as_tuple(asio::use_awaitable));
+    backing_off_ = false;
   }
 }
 
-asio::awaitable<HttpHubClient::Sent> HttpHubClient::send_everything() {
-  const auto states = co_await send_states(outbox_.states_to_send(kMaxOutboxStates));
-  if (!states || stopped_) co_return Sent::try_later;
-  while (true) {
-    const auto reports = outbox_.reports_to_send(kReportsAtOnce);
-    if (reports.empty()) co_return Sent::all;
-    for (const auto& report : reports) {
-      const auto sent = co_await send_report(report);
-      if (!sent || stopped_) co_return Sent::try_later;
-    }
+asio::awaitable<HttpHubClient::Sent> HttpHubClient::send_everything(std::vector<AgentState> states) {
+  Sent so_far = Sent::nothing;
+  while (!stopped_) {
+    auto reports = outbox_.reports_to_send(kMaxSyncReports);
+    if (states.empty() && reports.empty()) co_return Sent::all;
+    const auto pushed = co_await push(take_front(states, kMaxSyncAgents), std::move(reports));
+    if (!pushed) co_return so_far;
+    so_far = Sent::some;
   }
+  co_return so_far;
 }
 
-Task<> HttpHubClient::send_states(std::vector<AgentState> states) {
-  for (std::size_t begin = 0; begin < states.size(); begin += kMaxSyncAgents) {
-    const auto end = std::min(states.size(), begin + kMaxSyncAgents);
-    Sync sync{.host = options_.host};
-    sync.agents.assign(states.begin() + static_cast<std::ptrdiff_t>(begin),
-                       states.begin() + static_cast<std::ptrdiff_t>(end));
-    const auto answer = decoded<SyncAnswer>(co_await post("/v1/sync", to_json(sync)), sync_answer_from);
-    if (!answer) co_return pass(answer.error());
-    if (stopped_) co_return Result<void>{};
-    bool restored = false;
-    for (const auto& agent : answer->agents) {
-      restored |= outbox_.state_held(agent.agent_id, agent.before, agent.version);
-    }
-    if (restored) everything_again();
-    for (const auto& id : answer->unknown) {
-      if (events_.on_unknown_agent) events_.on_unknown_agent(id);
-    }
-  }
-  co_return Result<void>{};
-}
-
-Task<> HttpHubClient::send_report(ItemReport report) {
-  const auto item = co_await set_item(report);
+Task<> HttpHubClient::push(std::vector<AgentState> states, std::vector<ItemReport> reports) {
+  const Sync news{.host = options_.host, .agents = std::move(states), .reports = std::move(reports)};
+  const auto answer = decoded<SyncAnswer>(co_await post("/v1/sync", to_json(news)), sync_answer_from);
+  if (!answer) co_return pass(answer.error());
   if (stopped_) co_return Result<void>{};
-  if (!item && is_passing(item.error())) co_return pass(item.error());
-  outbox_.report_settled(report);
-  const Result<void> outcome = item ? Result<void>{} : pass(item.error());
-  if (events_.on_reported) events_.on_reported(report, outcome);
+  bool restored = false;
+  for (const auto& agent : answer->agents) {
+    restored |= outbox_.state_held(agent.agent_id, agent.before, agent.version);
+  }
+  for (const auto& report : news.reports) settle(report, answer->refused);
+  if (restored) everything_again();
+  for (const auto& id : answer->unknown) {
+    if (events_.on_unknown_agent) events_.on_unknown_agent(id);
+  }
   co_return Result<void>{};
+}
+
+void HttpHubClient::settle(const ItemReport& report, const std::vector<RefusedReport>& refused) {
+  outbox_.report_settled(report);
+  if (!events_.on_reported) return;
+  const auto found = std::ranges::find(refused, report.item_id, &RefusedReport::item_id);
+  if (found == refused.end()) return events_.on_reported(report, {});
+  events_.on_reported(report, fail(found->code, "hub", found->message));
 }
 
 // What the owner holds. The client's coroutines keep the client itself until they have seen that it stops.

@@ -91,6 +91,24 @@ AgentState read_state(Reader& reader) {
   return state;
 }
 
+ItemReport read_report(Reader& reader) {
+  ItemReport report;
+  report.attempt = reader.optional_number("attempt", 1, INT64_MAX).value_or(0);
+  report.reason = reader.text_or("reason", kReason, "");
+  return report;
+}
+
+Result<ItemReport> synced_report_from(const json& value) {
+  Reader reader(value, "report", Unknown::refuse);
+  ItemReport report = read_report(reader);
+  report.item_id = reader.text("item_id", kField);
+  report.state = reader.choice("state", item_state_from, ItemState::queued);
+  if (report.state == ItemState::queued || report.state == ItemState::expired) {
+    reader.refuse(ErrorCode::invalid, "report: 'state' must be pushed, delivered, done or failed", "");
+  }
+  return reader.finish(std::move(report));
+}
+
 }  // namespace
 
 std::string_view to_string(Priority priority) { return name_in(kPriorities, priority); }
@@ -179,7 +197,14 @@ Result<HeartbeatAnswer> heartbeat_answer_from(const json& value) {
 json to_json(const Sync& value) {
   json agents = json::array();
   for (const auto& state : value.agents) agents.push_back(to_json(state));
-  return {{"host", value.host}, {"agents", std::move(agents)}};
+  json reports = json::array();
+  for (const auto& report : value.reports) {
+    json object = to_json(report);
+    object["item_id"] = report.item_id;
+    object["state"] = std::string(to_string(report.state));
+    reports.push_back(std::move(object));
+  }
+  return {{"host", value.host}, {"agents", std::move(agents)}, {"reports", std::move(reports)}};
 }
 
 Result<Sync> sync_from(const json& value) {
@@ -192,6 +217,7 @@ Result<Sync> sync_from(const json& value) {
     state.agent_id = state_reader.text("agent_id", kField);
     return state_reader.finish(std::move(state));
   });
+  sync.reports = elements<ItemReport>(reader, "reports", kMaxSyncReports, synced_report_from);
   return reader.finish(std::move(sync));
 }
 
@@ -203,7 +229,13 @@ json to_json(const SyncAnswer& value) {
                       {"version", agent.version},
                       {"expires_at", time_text(agent.expires_at)}});
   }
-  return {{"agents", std::move(agents)}, {"unknown", value.unknown}};
+  json refused = json::array();
+  for (const auto& report : value.refused) {
+    refused.push_back({{"item_id", report.item_id},
+                       {"code", std::string(to_string(report.code))},
+                       {"message", report.message}});
+  }
+  return {{"agents", std::move(agents)}, {"unknown", value.unknown}, {"refused", std::move(refused)}};
 }
 
 Result<SyncAnswer> sync_answer_from(const json& value) {
@@ -222,6 +254,13 @@ Result<SyncAnswer> sync_answer_from(const json& value) {
         if (element.is_string()) return element.get<std::string>();
         return fail(ErrorCode::invalid, "hub", "sync: 'unknown' must hold strings");
       });
+  answer.refused = elements<RefusedReport>(reader, "refused", kMaxSyncReports, [](const json& element) {
+    Reader refused_reader(element, "sync", Unknown::skip);
+    RefusedReport refused{.item_id = refused_reader.text("item_id", kField),
+                          .code = error_code_from(refused_reader.text("code", kField)),
+                          .message = refused_reader.text_or("message", kReason, "")};
+    return refused_reader.finish(std::move(refused));
+  });
   return reader.finish(std::move(answer));
 }
 
@@ -349,9 +388,9 @@ json to_json(const ItemReport& value) { return {{"attempt", value.attempt}, {"re
 
 Result<ItemReport> item_report_from(const json& value, std::string_view item_id, ItemState state) {
   Reader reader(value, "report", Unknown::refuse);
-  ItemReport report{.item_id = std::string(item_id), .state = state};
-  report.attempt = reader.optional_number("attempt", 1, INT64_MAX).value_or(0);
-  report.reason = reader.text_or("reason", kReason, "");
+  ItemReport report = read_report(reader);
+  report.item_id = item_id;
+  report.state = state;
   return reader.finish(std::move(report));
 }
 

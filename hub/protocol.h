@@ -20,8 +20,9 @@ constexpr std::size_t kMaxTitleBytes = 512;
 constexpr std::size_t kMaxItemBodyBytes = 64 * 1024;  // what a message to an agent may be (supervision)
 constexpr std::size_t kMaxFieldBytes = 512;           // every other text
 constexpr std::size_t kMaxReasonBytes = 2048;
-constexpr std::size_t kMaxPage = 500;        // rows of one list
-constexpr std::size_t kMaxSyncAgents = 500;  // states of one sync
+constexpr std::size_t kMaxPage = 500;         // rows of one list
+constexpr std::size_t kMaxSyncAgents = 100;   // states of one sync: with a full reason each,
+constexpr std::size_t kMaxSyncReports = 100;  // and as many reports, it is within a body's limit
 constexpr std::int64_t kMaxTtlSeconds = 30LL * 24 * 3600;
 constexpr std::int64_t kDefaultTtlSeconds = 30 * 60;         // supervision: 30 min,
 constexpr std::int64_t kDefaultUrgentTtlSeconds = 2 * 3600;  // urgent 2 h
@@ -79,25 +80,6 @@ struct AgentState {
 struct HeartbeatAnswer {
   std::int64_t version = 0;  // the state the hub holds now
   WallTime expires_at;       // of the agent's token, renewed
-};
-
-// POST /v1/sync: the states of one host's agents, and the heartbeat of all of them.
-struct Sync {
-  std::string host;
-  std::vector<AgentState> agents;
-};
-
-struct SyncedAgent {
-  std::string agent_id;
-  std::int64_t before =
-      0;  // the version the hub held; smaller than what it once acknowledged: it was restored
-  std::int64_t version = 0;
-  WallTime expires_at;
-};
-
-struct SyncAnswer {
-  std::vector<SyncedAgent> agents;
-  std::vector<std::string> unknown;  // must be registered again
 };
 
 // GET /v1/agents
@@ -158,6 +140,33 @@ struct ItemReport {
   std::int64_t attempt = 1;             // 0 (absent in JSON): of the attempt that is under way
   ItemState state = ItemState::pushed;  // pushed, delivered, done or failed
   std::string reason;
+};
+
+// POST /v1/sync: what one host has to say, in one push: the states of its agents (the heartbeat of all of
+// them) and what became of items.
+struct Sync {
+  std::string host;
+  std::vector<AgentState> agents;
+  std::vector<ItemReport> reports;
+};
+
+struct SyncedAgent {
+  std::string agent_id;
+  std::int64_t before = 0;  // the version the hub held; smaller than what it acknowledged: it was restored
+  std::int64_t version = 0;
+  WallTime expires_at;
+};
+
+struct RefusedReport {
+  std::string item_id;
+  ErrorCode code = ErrorCode::not_found;  // or conflict
+  std::string message;
+};
+
+struct SyncAnswer {
+  std::vector<SyncedAgent> agents;
+  std::vector<std::string> unknown;    // agents that must be registered again
+  std::vector<RefusedReport> refused;  // the other reports were taken
 };
 
 // A text frame of GET /v1/stream. Types: "hello" (data: Hello), "assignment" (data: InboxItem), "inbox" (an

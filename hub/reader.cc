@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace agentmesh::hub {
 namespace {
@@ -127,7 +128,7 @@ const json& Reader::member(std::string_view name) {
 }
 
 const json& Reader::array(std::string_view name, std::size_t most) {
-  const json* value = need(name);
+  const json* value = find(name);
   if (value == nullptr) return kNull;
   if (!value->is_array()) {
     refuse(ErrorCode::invalid, fmt::format("{}: '{}' must be an array", what_, name), "");

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 namespace agentmesh::hub {
 
@@ -39,6 +39,7 @@ class Reader {
   std::optional<WallTime> optional_time(std::string_view name);
   // A member that another function reads; null when it is absent.
   const nlohmann::json& member(std::string_view name);
+  // Null, an empty range, when it is absent.
   const nlohmann::json& array(std::string_view name, std::size_t most);
 
   // A text that must be one of a set: `from` is priority_from or the like.

@@ -80,7 +80,8 @@ class HubServer::Impl : public std::enable_shared_from_this<Impl> {
   Api api_;
   asio::steady_timer tick_;
   std::optional<net::HttpServer> http_;
-  bool closed_ = false;
+  bool stopping_ = false;  // no more sweeps; requests under way finish
+  bool closed_ = false;    // the store is not touched any more
 };
 
 Result<void> HubServer::Impl::may_listen() {
@@ -150,7 +151,7 @@ Task<> HubServer::Impl::serve_stream(net::ServerRequest request, std::shared_ptr
 }
 
 asio::awaitable<void> HubServer::Impl::tick(std::shared_ptr<Impl> self) {
-  while (!self->closed_) {
+  while (!self->closed_ && !self->stopping_) {
     self->api_.sweep();
     self->tick_.expires_after(self->options_.sweep_every);
     co_await self->tick_.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -158,6 +159,7 @@ asio::awaitable<void> HubServer::Impl::tick(std::shared_ptr<Impl> self) {
 }
 
 void HubServer::Impl::stop() {
+  stopping_ = true;
   if (http_) http_->stop();
   tick_.cancel();
 }

@@ -225,23 +225,25 @@ Result<std::vector<InboxItem>> SqliteStore::list_items(std::string_view tenant, 
 }
 
 Result<InboxItem> SqliteStore::report_item(std::string_view tenant, const ItemReport& report, WallTime now) {
-  return db_.transaction([&]() -> Result<InboxItem> {
-    auto item = get_item(tenant, report.item_id);
-    if (!item) return item;
-    if (report.attempt != 0 && report.attempt != item->attempt) return item;
-    switch (move_of(item->state, report.state)) {
-      case Move::stay:
-        return item;
-      case Move::refuse:
-        return fail(ErrorCode::conflict, "hub",
-                    fmt::format("item {} is {} already", item->id, to_string(item->state)),
-                    item->state == ItemState::failed ? "retry it first" : "");
-      case Move::go:
-        break;
-    }
-    if (auto set = set_state(*item, report.state, report.reason, now); !set) return pass(set.error());
-    return get_item(tenant, report.item_id);
-  });
+  return db_.transaction([&] { return apply_report(tenant, report, now); });
+}
+
+Result<InboxItem> SqliteStore::apply_report(std::string_view tenant, const ItemReport& report, WallTime now) {
+  auto item = get_item(tenant, report.item_id);
+  if (!item) return item;
+  if (report.attempt != 0 && report.attempt != item->attempt) return item;
+  switch (move_of(item->state, report.state)) {
+    case Move::stay:
+      return item;
+    case Move::refuse:
+      return fail(ErrorCode::conflict, "hub",
+                  fmt::format("item {} is {} already", item->id, to_string(item->state)),
+                  item->state == ItemState::failed ? "retry it first" : "");
+    case Move::go:
+      break;
+  }
+  if (auto set = set_state(*item, report.state, report.reason, now); !set) return pass(set.error());
+  return get_item(tenant, report.item_id);
 }
 
 Result<void> SqliteStore::set_state(const InboxItem& item, ItemState state, std::string_view reason,

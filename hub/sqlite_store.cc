@@ -271,18 +271,25 @@ Result<void> SqliteStore::forget_host_copy(std::string_view agent_id, WallTime n
   return requeue_pushed(agent_id, now);
 }
 
-Result<SyncAnswer> SqliteStore::put_states(std::string_view tenant, const Sync& sync, WallTime expires_at,
-                                           WallTime now) {
+Result<SyncAnswer> SqliteStore::sync(std::string_view tenant, const Sync& news, WallTime expires_at,
+                                     WallTime now) {
   return db_.transaction([&]() -> Result<SyncAnswer> {
     SyncAnswer answer;
-    for (const auto& state : sync.agents) {
-      auto put = put_state(tenant, sync.host, state, expires_at, now);
+    for (const auto& state : news.agents) {
+      auto put = put_state(tenant, news.host, state, expires_at, now);
       if (!put) return pass(put.error());
       if (*put) {
         answer.agents.push_back(std::move(**put));
       } else {
         answer.unknown.push_back(state.agent_id);
       }
+    }
+    for (const auto& report : news.reports) {
+      const auto item = apply_report(tenant, report, now);
+      if (item) continue;
+      const Error& error = item.error();
+      if (error.code != ErrorCode::not_found && error.code != ErrorCode::conflict) return pass(error);
+      answer.refused.push_back({report.item_id, error.code, error.what});
     }
     return answer;
   });

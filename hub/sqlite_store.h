@@ -23,8 +23,8 @@ class SqliteStore final : public Store {
   Result<Registered> register_agent(std::string_view tenant, const Registration& registration,
                                     std::string_view token_sha256, WallTime expires_at,
                                     WallTime now) override;
-  Result<SyncAnswer> put_states(std::string_view tenant, const Sync& sync, WallTime expires_at,
-                                WallTime now) override;
+  Result<SyncAnswer> sync(std::string_view tenant, const Sync& news, WallTime expires_at,
+                          WallTime now) override;
   Result<std::vector<AgentInfo>> list_agents(std::string_view tenant, std::string_view after_id,
                                              std::size_t limit) override;
   Result<AgentInfo> find_agent(std::string_view tenant, std::string_view id_or_name) override;
@@ -63,6 +63,7 @@ class SqliteStore final : public Store {
   Result<void> forget_host_copy(std::string_view agent_id, WallTime now);
   Result<std::optional<SyncedAgent>> put_state(std::string_view tenant, std::string_view host,
                                                const AgentState& state, WallTime expires_at, WallTime now);
+  Result<InboxItem> apply_report(std::string_view tenant, const ItemReport& report, WallTime now);
   Result<std::optional<InboxItem>> find_item(std::string_view tenant, std::string_view id);
   Result<std::optional<PostOutcome>> same_post(std::string_view tenant, const NewItem& item,
                                                std::string_view fingerprint);

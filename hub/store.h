@@ -73,10 +73,10 @@ class Store {
   virtual Result<Registered> register_agent(std::string_view tenant, const Registration& registration,
                                             std::string_view token_sha256, WallTime expires_at,
                                             WallTime now) = 0;
-  // Keeps the greatest version of each and renews the tokens. `host` empty: of any host; else another host's
-  // agents are unknown.
-  virtual Result<SyncAnswer> put_states(std::string_view tenant, const Sync& sync, WallTime expires_at,
-                                        WallTime now) = 0;
+  // Keeps the greatest version of each state, renews the tokens, takes the reports. `host` empty: of any
+  // host; else another host's agents are unknown.
+  virtual Result<SyncAnswer> sync(std::string_view tenant, const Sync& news, WallTime expires_at,
+                                  WallTime now) = 0;
   // In order of id, those after `after_id`.
   virtual Result<std::vector<AgentInfo>> list_agents(std::string_view tenant, std::string_view after_id,
                                                      std::size_t limit) = 0;

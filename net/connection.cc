@@ -102,6 +102,8 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     while (next == Next::request && !stopping_ && socket_.is_open()) next = co_await serve_one();
     if (next == Next::linger) co_await linger();
     drop();
+    stream_.reset();  // it holds this connection
+    websocket_.reset();
   }
 
   void stop_softly() override {

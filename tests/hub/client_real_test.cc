@@ -114,6 +114,28 @@ TEST_F(ClientTest, AHubThatWasAwayIsCaughtUpWith) {
   EXPECT_EQ(journal.told[item.id + "/1"], 1);
 }
 
+// A host of 50 agents with full inboxes, after a long absence of the hub: caught up within 10 s.
+TEST_F(ClientTest, FiftyAgentsAreCaughtUpWithin10Seconds) {
+  FakeJournal journal;
+  HubClient& client = add_client(journal);
+  std::vector<std::string> agents;
+  for (int i = 0; i < 50; ++i) agents.push_back(add_agent(client, fmt::format("a{}", i)));
+  std::vector<std::string> items;
+  for (const auto& agent : agents) {
+    for (int i = 0; i < 40; ++i) {
+      items.push_back(store_->post_item("default", {.to = agent, .title = "t"}, clock_.now())->item.id);
+    }
+  }
+  stop_hub();
+  ASSERT_TRUE(soon([&] { return !client.connected(); }));
+  for (const auto& agent : agents) ASSERT_TRUE(client.put_state(idle(agent, 1'000)));
+  for (const auto& id : items) ASSERT_TRUE(client.report({.item_id = id, .state = ItemState::done}));
+  start_hub();
+  ASSERT_TRUE(soon([&] { return journal.reported.size() == items.size(); }));
+  ASSERT_TRUE(soon([&] { return store_->find_agent("default", agents.back())->state.version == 1'000; }));
+  for (const auto& id : items) ASSERT_EQ(state_of(id), ItemState::done);
+}
+
 TEST_F(ClientTest, AClientThatWasAwayGetsWhatItMissed) {
   FakeJournal journal;
   add_agent(add_client(journal), "dev");

@@ -73,10 +73,13 @@ TEST(Protocol, TheRestGoesThereAndBack) {
   const AgentState state{
       .agent_id = "agt_1", .version = 3, .status = "idle", .status_since = kThen, .reason = "r"};
   EXPECT_EQ(to_json(agent_state_from(to_json(state), "agt_1").value()), to_json(state));
-  const Sync sync{.host = "h", .agents = {state, state}};
+  const Sync sync{.host = "h",
+                  .agents = {state, state},
+                  .reports = {{.item_id = "i", .attempt = 2, .state = ItemState::done, .reason = "r"}}};
   EXPECT_EQ(to_json(sync_from(to_json(sync)).value()), to_json(sync));
   const SyncAnswer answer{.agents = {{.agent_id = "a", .before = 1, .version = 2, .expires_at = kThen}},
-                          .unknown = {"b"}};
+                          .unknown = {"b"},
+                          .refused = {{.item_id = "i", .code = ErrorCode::conflict, .message = "m"}}};
   EXPECT_EQ(to_json(sync_answer_from(to_json(answer)).value()), to_json(answer));
   const AgentInfo info{.agent_id = "agt_1",
                        .name = "dev",
@@ -204,6 +207,35 @@ TEST(Protocol, ASyncHasALimit) {
   EXPECT_TRUE(sync_from(to_json(sync)));
   sync.agents.push_back(state);
   EXPECT_EQ(sync_from(to_json(sync)).error().code, ErrorCode::exhausted);
+}
+
+TEST(Protocol, AReportOfASyncSaysWhatAHostCanSay) {
+  const auto with = [](std::string_view state) {
+    return sync_from(
+        {{"host", "h"}, {"agents", json::array()}, {"reports", {{{"item_id", "i"}, {"state", state}}}}});
+  };
+  EXPECT_EQ(with("delivered")->reports.at(0).state, ItemState::delivered);
+  EXPECT_EQ(with("delivered")->reports.at(0).attempt, 0);
+  EXPECT_FALSE(with("queued"));
+  EXPECT_FALSE(with("expired"));
+  EXPECT_FALSE(with(""));
+}
+
+// The largest sync the client makes is within a body's limit.
+TEST(Protocol, AFullSyncFitsABody) {
+  const std::string reason(kMaxReasonBytes, '\n');
+  const AgentState state{.agent_id = std::string(64, 'a'),
+                         .version = INT64_MAX,
+                         .status = "waiting_permission",
+                         .status_since = kThen,
+                         .reason = reason};
+  const ItemReport report{
+      .item_id = std::string(64, 'i'), .attempt = INT64_MAX, .state = ItemState::delivered, .reason = reason};
+  const Sync sync{.host = std::string(kMaxFieldBytes, 'h'),
+                  .agents = std::vector<AgentState>(kMaxSyncAgents, state),
+                  .reports = std::vector<ItemReport>(kMaxSyncReports, report)};
+  EXPECT_LT(dump_json(to_json(sync)).size(), kMaxJsonBytes);
+  EXPECT_TRUE(sync_from(to_json(sync)));
 }
 
 TEST(Protocol, FramesThatAreNoFramesAreRefused) {

@@ -38,7 +38,7 @@ class StoreTest : public ::testing::Test {
     return registered ? registered->agent_id : "";
   }
   void set_status(const std::string& id, std::string status, std::int64_t version = 1) {
-    const auto put = store_->put_states(
+    const auto put = store_->sync(
         kTenant,
         {.agents = {{.agent_id = id, .version = version, .status = std::move(status), .status_since = now_}}},
         now_ + Millis{86'400'000}, now_);
@@ -133,7 +133,7 @@ TEST_F(StoreTest, TheGreatestVersionOfAStateIsKept) {
   set_status(id, "busy", 5);
   set_status(id, "idle", 4);
   EXPECT_EQ(store_->find_agent(kTenant, id)->state.status, "busy");
-  const auto answer = store_->put_states(
+  const auto answer = store_->sync(
       kTenant,
       {.host = "h1", .agents = {{.agent_id = id, .version = 6, .status = "idle"}, {.agent_id = "agt_no"}}},
       now_, now_);
@@ -142,8 +142,28 @@ TEST_F(StoreTest, TheGreatestVersionOfAStateIsKept) {
   EXPECT_EQ(answer->agents.at(0).version, 6);
   EXPECT_EQ(answer->unknown, std::vector<std::string>{"agt_no"});
   const auto elsewhere =
-      store_->put_states(kTenant, {.host = "h2", .agents = {{.agent_id = id, .version = 7}}}, now_, now_);
+      store_->sync(kTenant, {.host = "h2", .agents = {{.agent_id = id, .version = 7}}}, now_, now_);
   EXPECT_EQ(elsewhere->unknown, std::vector<std::string>{id});
+}
+
+TEST_F(StoreTest, ASyncTakesReportsAndNamesThoseItRefuses) {
+  const std::string agent = add_agent("dev");
+  const std::string good = posted("dev").id;
+  const std::string failed = posted("dev").id;
+  ASSERT_TRUE(report(failed, ItemState::failed));
+  const auto answer = store_->sync(kTenant,
+                                   {.host = "h1",
+                                    .agents = {{.agent_id = agent, .version = 2, .status = "idle"}},
+                                    .reports = {{.item_id = "itm_no", .state = ItemState::done},
+                                                {.item_id = failed, .state = ItemState::done},
+                                                {.item_id = good, .state = ItemState::done, .reason = "ok"}}},
+                                   now_, now_);
+  ASSERT_TRUE(answer);
+  ASSERT_EQ(answer->refused.size(), 2U);
+  EXPECT_EQ(answer->refused[0].code, ErrorCode::not_found);
+  EXPECT_EQ(answer->refused[1].code, ErrorCode::conflict);
+  EXPECT_EQ(state_of(good), ItemState::done);
+  EXPECT_EQ(state_of(failed), ItemState::failed);
 }
 
 TEST_F(StoreTest, AnotherTenantsThingsAreNotThere) {
@@ -158,7 +178,7 @@ TEST_F(StoreTest, AnotherTenantsThingsAreNotThere) {
   EXPECT_TRUE(store_->list_items("other", {})->empty());
   EXPECT_TRUE(store_->list_agents("other", "", 10)->empty());
   EXPECT_TRUE(store_->changes_after("other", "", 0, 100)->frames.empty());
-  const auto put = store_->put_states("other", {.agents = {{.agent_id = id, .version = 9}}}, now_, now_);
+  const auto put = store_->sync("other", {.agents = {{.agent_id = id, .version = 9}}}, now_, now_);
   EXPECT_EQ(put->unknown.size(), 1U);
 }
 
