@@ -55,6 +55,7 @@ constexpr std::string_view kOptions[][3] = {
     {"-g", "mouse", "on"},                        // the wheel scrolls; agents that use the mouse get it
     {"-g", "set-titles", "on"},                   //
     {"-g", "set-titles-string", "#{s/^agentmesh-//:session_name} | #{=80:pane_title}"},
+    {"-g", "status-interval", "2"},  // seconds; for those who are attached
     {"-g", "status-style", "fg=default,bg=default,reverse"},
     {"-g", "status-left-length", "70"},
     {"-g", "status-left", " #[bold]#{s/^agentmesh-//:session_name}#[nobold]  "},

@@ -1,7 +1,7 @@
 #include "tests/tmux/server_fixture.h"
 #include "tmux/control_tmux.h"
 
-#include <sys/wait.h>
+#include <iterator>
 
 namespace agentmesh::tmux {
 namespace {
@@ -251,6 +251,27 @@ TEST_F(ControlTmuxReal, AProgramThatIsNotTmuxIsAnError) {
   options.program = "true";
   ControlTmux liar(context.get_executor(), options, {});
   EXPECT_EQ(wait(liar.ensure()).error().code, ErrorCode::unavailable);
+}
+
+// Clock ticks (10 ms) of a process, and of the children it waited for.
+std::pair<long, long> ticks(pid_t pid) {
+  std::istringstream fields(ServerFixture::read("/proc/" + std::to_string(pid) + "/stat"));
+  std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
+  return {std::stol(all.at(13)) + std::stol(all.at(14)), std::stol(all.at(15)) + std::stol(all.at(16))};
+}
+
+TEST_F(ControlTmuxReal, IdlePanesCostNothing) {
+  for (int i = 0; i < 20; ++i) open("p" + std::to_string(i), kIdle);
+  const pid_t server = wait(tmux->ensure())->pid;
+  eventually(Millis{1500}, [] { return false; });
+  const auto server_before = ticks(server);
+  const auto ours_before = ticks(::getpid());
+  context.restart();
+  context.run_for(Millis{3000});
+  EXPECT_LE(ticks(server).first - server_before.first, 3) << "of 300 ticks";
+  EXPECT_LE(ticks(::getpid()).first - ours_before.first, 1);
+  EXPECT_EQ(ticks(server).second, server_before.second);
+  EXPECT_EQ(ticks(::getpid()).second, ours_before.second);
 }
 
 TEST_F(ControlTmuxReal, ManyCallsAtOnceAreAnsweredInOrder) {
