@@ -34,7 +34,9 @@ struct ServerFixture : testing::Test {
   }
   void SetUp() override { std::filesystem::create_directories(folder); }
   void TearDown() override {
+    const auto server = wait(tmux->ensure());
     wait(tmux->kill_server());
+    if (server) std::filesystem::remove(server->socket_path);  // tmux leaves its socket behind
     std::filesystem::remove_all(folder);
   }
 
