@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <fcntl.h>
+#include <sched.h>
 #include <filesystem>
 #include <signal.h>
 #include <sys/wait.h>
@@ -40,6 +41,8 @@ class PrivateEngine {
     argv.push_back(nullptr);
     pid_ = ::fork();
     if (pid_ != 0) return;
+    // Even with no bridge of its own it would delete the host's docker0.
+    if (::unshare(CLONE_NEWNET) != 0) ::_exit(126);
     ::setenv("DOCKER_TMPDIR", root_.c_str(), 1);
     const int quiet = ::open("/dev/null", O_RDWR);
     for (const int fd : {0, 1, 2}) ::dup2(quiet, fd);
