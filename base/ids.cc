@@ -1,5 +1,7 @@
 #include "base/ids.h"
 
+#include "base/text.h"
+
 #include <chrono>
 #include <stdexcept>
 #include <vector>
@@ -31,7 +33,7 @@ Result<AgentName> AgentName::parse(std::string_view text) {
   bool ok = !text.empty() && text.size() <= kMaxNameLength;
   for (std::size_t i = 0; ok && i < text.size(); ++i) ok = is_name_char(text[i], i == 0);
   if (ok) return AgentName(std::string(text));
-  return fail(ErrorCode::invalid, "name", fmt::format("'{}' is not a name", text.substr(0, 80)),
+  return fail(ErrorCode::invalid, "name", fmt::format("'{}' is not a name", one_line(text)),
               "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit");
 }
 

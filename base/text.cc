@@ -94,6 +94,7 @@ constexpr std::array kDurationUnits{
     Unit{"ms", 1},       Unit{"s", 1000},      Unit{"m", 60'000},
     Unit{"min", 60'000}, Unit{"h", 3'600'000}, Unit{"d", 86'400'000},
 };
+constexpr std::size_t kMaxShown = 80;
 constexpr double kMaxSize = 9.0e18;
 constexpr double kMaxDurationMs = 100.0 * 366 * 86'400'000;
 
@@ -132,6 +133,15 @@ std::string plain_text(std::string_view terminal_bytes) {
     ++at;
   }
   return to_utf8(kept);
+}
+
+std::string one_line(std::string_view text) {
+  std::string line(text.substr(0, kMaxShown));
+  for (char& c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) c = '?';
+  }
+  return to_utf8(line);
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

@@ -18,6 +18,8 @@ bool is_utf8(std::string_view text);
 std::string to_utf8(std::string_view bytes);
 // Terminal output as text: no escape sequences, no control characters but newline and tab.
 std::string plain_text(std::string_view terminal_bytes);
+// What somebody typed, as it may stand in an error: one line of at most 80 bytes, control characters as "?".
+std::string one_line(std::string_view text);
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
 // The candidate with the smallest edit distance, when it is close enough to be meant (at most a third

@@ -44,17 +44,25 @@ Result<AgentName> start_name(const Arguments& arguments) {
   return AgentName::parse(arguments.has("NAME") ? arguments.text("NAME") : arguments.text("--name"));
 }
 
+bool is_variable_name(std::string_view text) {
+  const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  const auto fits = [&](char c) { return letter(c) || std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  return !text.empty() && letter(text.front()) && std::all_of(text.begin(), text.end(), fits);
+}
+
 Result<json> env_of(const Arguments& arguments) {
   json env = json::object();
   for (const std::string& pair : arguments.list("--env")) {
     const std::size_t equals = pair.find('=');
     const std::string key = pair.substr(0, equals);
-    if (key.empty() || key.find_first_of(" \t\n") != std::string::npos) {
-      return fail(ErrorCode::invalid, "env", fmt::format("'{}' is not KEY or KEY=VALUE", pair.substr(0, 80)));
+    if (!is_variable_name(key)) {
+      return fail(ErrorCode::invalid, "start",
+                  fmt::format("--env: '{}' is not KEY or KEY=VALUE", one_line(pair)));
     }
     const char* ours = std::getenv(key.c_str());
     if (equals == std::string::npos && ours == nullptr) {
-      return fail(ErrorCode::invalid, "env", fmt::format("{} is not set here", key), "--env KEY=VALUE");
+      return fail(ErrorCode::invalid, "start", fmt::format("--env: {} is not set here", one_line(key)),
+                  "--env KEY=VALUE");
     }
     env[key] = equals == std::string::npos ? std::string(ours) : pair.substr(equals + 1);
   }

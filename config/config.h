@@ -98,9 +98,9 @@ struct Config {
 // The upper layer's set fields over the lower one's; env and mounts add up.
 AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower);
 
-// The built-in layer: runner opencode, 1 CPU, 512 pids, network egress, permissions open, image agentmesh/sandbox:latest.
-// Memory is left unset: the runner's own default applies (2 GiB; 4 GiB for opencode, which needs about 1 GiB
-// before any tool).
+// The built-in layer: runner opencode, 1 CPU, 512 pids, network egress, permissions open, image
+// agentmesh/sandbox:latest. Memory is left unset: the runner's own default applies (2 GiB; 4 GiB for
+// opencode, which needs about 1 GiB before any tool).
 AgentSettings built_in();
 
 }  // namespace agentmesh::config

@@ -46,7 +46,12 @@ Result<void> take_text(const json& object, const char* key, std::optional<std::s
 Result<void> take_numbers(const json& object, config::AgentSettings& into) {
   const auto is_text = [](const json& v) { return v.is_string(); };
   const auto cpus = [](const json& v) { return sandbox::parse_cpus(v.get<std::string>()); };
-  const auto memory = [](const json& v) { return parse_size(v.get<std::string>()); };
+  const auto memory = [](const json& v) -> Result<std::uint64_t> {
+    auto bytes = parse_size(v.get<std::string>());
+    if (!bytes || *bytes >= sandbox::kMinMemoryBytes) return bytes;
+    return fail(ErrorCode::invalid, "start", fmt::format("'{}' is too little", v.get<std::string>()),
+                "at least " + format_size(sandbox::kMinMemoryBytes));
+  };
   if (auto done = take(object, "cpus", into.cpus, is_text, cpus); !done) {
     return fail(ErrorCode::invalid, "start", "--sandbox-cpu: " + done.error().what, done.error().hint);
   }

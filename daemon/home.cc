@@ -25,7 +25,8 @@ Result<void> prepare_home(const Home& home) {
   }
   for (const auto& folder : {home.root, home.logs(), home.root / "agents", home.root / "workspaces"}) {
     if (auto made = make_dir(folder, 0700); !made) {
-      return fail(made.error().code, "home", made.error().what,
+      const bool no_folder = made.error().code == ErrorCode::not_found;  // a file stands in its way
+      return fail(no_folder ? ErrorCode::invalid : made.error().code, "home", made.error().what,
                   "is the disk full or read-only, or the folder another user's?");
     }
   }

@@ -102,6 +102,11 @@ TEST(TextTest, Utf8AndTerminalText) {
   EXPECT_EQ(plain_text("half \x1b[3"), "half ");
 }
 
+TEST(TextTest, OneLineIsOneLine) {
+  EXPECT_EQ(one_line("a\nb\x1b[31m"), "a?b?[31m");
+  EXPECT_EQ(one_line(std::string(200, 'x')).size(), 80U);
+}
+
 TEST(TextTest, NearestFindsTheWordThatWasMeant) {
   const std::vector<std::string> keys{"memory", "cpus", "network"};
   EXPECT_EQ(nearest("memroy", keys), "memory");

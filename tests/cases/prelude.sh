@@ -1,5 +1,8 @@
 # Sourced before each case's cmd, in bash -u: the few words in which cases are written.
 
+# The default network, egress, is refused until the gateway is there: cases about something else choose another.
+export AGENTMESH_NETWORK=none
+
 # expect CODE COMMAND...: runs it; another exit code ends the case.
 expect() {
   local wanted=$1 got=0
