@@ -48,6 +48,19 @@ std::size_t skip_escape(std::string_view text, std::size_t at) {
   return at;
 }
 
+// One character that is a command to a terminal, or turns the direction of the text that follows.
+bool steers_terminal(std::string_view character) {
+  if (character.size() == 1) {
+    const auto byte = static_cast<unsigned char>(character[0]);
+    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F;
+  }
+  const bool c1 =
+      character.size() == 2 && character[0] == '\xC2' && static_cast<unsigned char>(character[1]) < 0xA0;
+  const bool embedding = character >= "\u202A" && character <= "\u202E";
+  const bool isolate = character >= "\u2066" && character <= "\u2069";
+  return c1 || embedding || isolate;
+}
+
 struct Unit {
   std::string_view name;
   double factor;
@@ -128,9 +141,10 @@ std::string plain_text(std::string_view terminal_bytes) {
       at = skip_escape(terminal_bytes, at);
       continue;
     }
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n' || c == '\t' || (byte >= 0x20 && byte != 0x7F)) kept += c;
-    ++at;
+    const std::string_view rest = terminal_bytes.substr(at);
+    const std::size_t length = std::max<std::size_t>(utf8_length(rest), 1);
+    if (!steers_terminal(rest.substr(0, length))) kept += rest.substr(0, length);
+    at += length;
   }
   return to_utf8(kept);
 }

@@ -240,6 +240,12 @@ Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
   return 0;
 }
 
+Result<json> stop_one(const std::string& text, const json& body) {
+  const auto name = AgentName::parse(text);
+  if (!name) return pass(name.error());
+  return call_json("POST", fmt::format("/v1/agents/{}/stop", name->str()), body);
+}
+
 }  // namespace
 
 Result<int> run_start(const Arguments& arguments) {
@@ -325,16 +331,19 @@ Result<int> run_stop(const Arguments& arguments) {
     body["timeout_ms"] = timeout->count();
   }
   json stopped = json::array();
+  int worst = 0;
   for (const std::string& text : names) {
-    const auto name = AgentName::parse(text);
-    if (!name) return pass(name.error());
-    auto agent = call_json("POST", fmt::format("/v1/agents/{}/stop", name->str()), body);
-    if (!agent) return pass(agent.error());
+    auto agent = stop_one(text, body);
+    if (!agent) {
+      print_error(agent.error(), arguments.json() ? ErrorForm::json : ErrorForm::text);
+      worst = std::max(worst, exit_code_of(agent.error().code));
+      continue;
+    }
     if (!arguments.json()) print(fmt::format("{} is {}\n", text, text_of(*agent, "status")));
     stopped.push_back(std::move(*agent));
   }
   if (arguments.json()) print(stopped.dump() + "\n");
-  return 0;
+  return worst;
 }
 
 Result<int> run_restart(const Arguments& arguments) {

@@ -10,6 +10,18 @@ namespace agentmesh::daemon {
 namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
+namespace {
+
+// What of an item's progress here the hub knows by a report.
+std::vector<Progress> progress_of(hub::ItemState state) {
+  if (state == hub::ItemState::done) return {Progress::done};
+  if (state == hub::ItemState::failed) return {Progress::failed};
+  if (state == hub::ItemState::delivered) return {Progress::delivered};
+  return {Progress::accepted, Progress::sending};
+}
+
+}  // namespace
+
 HubLink::HubLink(asio::io_context& io, hub::HubClient& client, Journal& journal, EventLog& events,
                  const Clock& clock, std::string host)
     : io_(io), client_(client), journal_(journal), events_(events), clock_(clock), host_(std::move(host)) {}
@@ -20,10 +32,18 @@ void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
   supervisor_ = &supervisor;
   mailbox_ = &mailbox;
   hub::HubEvents events;
-  events.on_assignment = [this](const hub::InboxItem& item) { return mailbox_->accept(item); };
+  events.on_assignment = [this](const hub::InboxItem& item) -> Result<void> {
+    auto accepted = mailbox_->accept(item);
+    if (accepted || accepted.error().code != ErrorCode::not_found) return accepted;
+    // Pushing it again would help nobody, and would hold up what is behind it.
+    return client_.report({item.id, item.attempt, hub::ItemState::failed, accepted.error().what});
+  };
   events.on_reported = [this](const hub::ItemReport& report, const Result<void>& taken) {
     if (!taken) log_error(taken.error());
-    if (auto saved = journal_.set_reported(report.item_id, report.attempt); !saved) log_error(saved.error());
+    for (const Progress progress : progress_of(report.state)) {
+      auto saved = journal_.set_reported(report.item_id, report.attempt, progress);
+      if (!saved) log_error(saved.error());
+    }
   };
   events.on_unknown_agent = [this](const std::string& agent_id) {
     Entry* entry = supervisor_->find_by_agent_id(agent_id);

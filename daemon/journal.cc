@@ -149,8 +149,9 @@ Result<void> Journal::set_progress(const std::string& id, std::int64_t attempt, 
       to_string(progress), reason);
 }
 
-Result<void> Journal::set_reported(const std::string& id, std::int64_t attempt) {
-  return database_.execute("UPDATE items SET reported = 1 WHERE id = ?1 AND attempt = ?2", id, attempt);
+Result<void> Journal::set_reported(const std::string& id, std::int64_t attempt, Progress progress) {
+  return database_.execute("UPDATE items SET reported = 1 WHERE id = ?1 AND attempt = ?2 AND progress = ?3",
+                           id, attempt, to_string(progress));
 }
 
 Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {

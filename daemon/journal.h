@@ -73,7 +73,8 @@ class Journal {
   Result<bool> accept(const ItemRow& row, WallTime now);
   Result<void> set_progress(const std::string& id, std::int64_t attempt, Progress progress,
                             const std::string& reason);
-  Result<void> set_reported(const std::string& id, std::int64_t attempt);
+  // The hub took this much; a later progress is still owed.
+  Result<void> set_reported(const std::string& id, std::int64_t attempt, Progress progress);
   // Not done and not failed, in order of acceptance; and those the hub was not told about.
   Result<std::vector<ItemRow>> open_items();
   Result<std::vector<ItemRow>> unreported_items();

@@ -338,7 +338,7 @@ void Mailbox::settled(const std::string& item_id, Progress progress, const std::
       if (item->row.id != item_id || finished(item->row.progress)) continue;
       item->row.progress = progress;
       auto saved = parts_.journal.set_progress(item_id, item->row.attempt, progress, reason);
-      if (saved) saved = parts_.journal.set_reported(item_id, item->row.attempt);
+      if (saved) saved = parts_.journal.set_reported(item_id, item->row.attempt, progress);
       if (!saved) log_error(saved.error());
       parts_.events.add(name, "assignment_" + std::string(to_string(progress)), item_id + ": " + reason);
     }

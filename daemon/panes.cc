@@ -25,16 +25,17 @@ Panes::Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home
 
 // The right to work on a session, until the returned value is destroyed.
 boost::asio::awaitable<std::shared_ptr<void>> Panes::turn(std::string session) {
-  if (lanes_[session].taken) {
+  const auto lanes = lanes_;
+  if ((*lanes)[session].taken) {
     auto timer =
         std::make_shared<boost::asio::steady_timer>(executor_, boost::asio::steady_timer::time_point::max());
-    lanes_[session].waiting.push_back(timer);
+    (*lanes)[session].waiting.push_back(timer);
     boost::system::error_code ec;
     co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
   }
-  lanes_[session].taken = true;
-  co_return std::shared_ptr<void>(nullptr, [this, session](void*) {
-    Lane& lane = lanes_[session];
+  (*lanes)[session].taken = true;
+  co_return std::shared_ptr<void>(nullptr, [lanes, session](void*) {
+    Lane& lane = (*lanes)[session];
     lane.taken = !lane.waiting.empty();
     if (!lane.taken) return;
     lane.waiting.front()->cancel();

@@ -56,7 +56,8 @@ class Panes {
   PaneOptions options_;
   std::map<std::string, tmux::Pane> panes_;  // by session
   std::map<std::string, RunId> runs_;        // by session: what its pane was opened for
-  std::map<std::string, Lane> lanes_;
+  // Shared with whoever holds a turn: a frame may be destroyed after us.
+  std::shared_ptr<std::map<std::string, Lane>> lanes_ = std::make_shared<std::map<std::string, Lane>>();
 };
 
 }  // namespace agentmesh::daemon

@@ -31,7 +31,12 @@ Entry::Entry(asio::io_context& io, AgentRow row)
       timer(io) {}
 
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
-    : world_(world), hooks_(std::move(hooks)), deaths_({}), relist_timer_(world.io), slot_timer_(world.io) {
+    : world_(world),
+      hooks_(std::move(hooks)),
+      deaths_({}),
+      relist_timer_(world.io),
+      slot_timer_(world.io),
+      look_timer_(world.io) {
   host_policy_.max_starting = static_cast<int>(world.config.watchdog.max_starting);
   deaths_ = wd::DeathWatch(host_policy_);
 }
@@ -59,6 +64,7 @@ void Supervisor::stop() {
   alive_.reset();
   relist_timer_.cancel();
   slot_timer_.cancel();
+  look_timer_.cancel();
   for (auto& [name, entry] : entries_) {
     entry->timer.cancel();
     entry->link.reset();
@@ -103,8 +109,10 @@ Result<void> Supervisor::ask_restart(const AgentName& name, Millis timeout) {
   if (entry == nullptr)
     return fail(ErrorCode::not_found, "restart", fmt::format("no agent '{}'", name.str()),
                 "agentmesh list --all");
+  const std::uint64_t before = entry->agent.epoch;
   feed(name, wd::RestartAsked{.spec_hash = hash_of(entry->spec), .timeout = timeout});
-  return {};
+  if (entry->agent.epoch != before) return {};
+  return fail(ErrorCode::exhausted, "journal", "the restart could not be saved", "is the disk full?");
 }
 
 Entry* Supervisor::find(std::string_view name) {
@@ -136,6 +144,10 @@ void Supervisor::apply(Entry& entry, wd::Step next) {
     if (auto saved = world_.journal.save_record(next.agent); !saved) {
       log_error(saved.error());
       arm(entry, kUnsavedRetry);
+      look_timer_.expires_after(kUnsavedRetry);  // the event is lost with the row: a look brings it back
+      look_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+        if (!ec && !guard.expired()) request_look();
+      });
       return;
     }
   }

@@ -149,6 +149,7 @@ class Supervisor {
   std::list<boost::asio::steady_timer*> waiters_;
   boost::asio::steady_timer relist_timer_;
   boost::asio::steady_timer slot_timer_;
+  boost::asio::steady_timer look_timer_;
   bool look_wanted_ = false;
   bool looking_ = false;
   bool engine_reachable_ = false;

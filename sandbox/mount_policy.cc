@@ -182,6 +182,12 @@ std::optional<Error> MountPolicy::refused_path(const std::string& path) const {
   };
   if (path == "/") return root_refusal(path);
   if (auto error = refused_socket(path)) return error;
+  const std::string& tmux = facts_.tmux_folder;
+  if (!tmux.empty() && (is_within(path, tmux) || is_within(tmux, path))) {
+    return refuse("tmux-socket", path, "who has tmux's socket has a shell on this host",
+                  "no setting lifts this rule")
+        .error();
+  }
   if (std::ranges::any_of(facts_.allow_roots, [&](const auto& root) { return is_within(path, root); }))
     return {};
   for (const auto& rule : kSystemRules) {
@@ -240,6 +246,8 @@ PolicyFacts host_facts(std::string agentmesh_home, std::vector<std::string> allo
   facts.homes = homes_of_people();
   facts.agentmesh_home = std::move(agentmesh_home);
   facts.engine_sockets = socket_candidates(this_host());
+  const char* temporary = std::getenv("TMUX_TMPDIR");
+  facts.tmux_folder = fmt::format("{}/tmux-{}", temporary == nullptr ? "/tmp" : temporary, ::geteuid());
   facts.allow_roots = std::move(allow_roots);
   facts.daemon_uid = ::geteuid();
   return facts;
@@ -250,6 +258,7 @@ MountPolicy::MountPolicy(PolicyFacts facts) : facts_(std::move(facts)) {
   facts_.engine_sockets = with_real_paths(std::move(facts_.engine_sockets));
   std::ranges::copy_if(facts_.engine_sockets, std::back_inserter(real_sockets_), is_real);
   facts_.allow_roots = with_real_paths(std::move(facts_.allow_roots));
+  if (!facts_.tmux_folder.empty()) facts_.tmux_folder = with_real_paths({facts_.tmux_folder}).back();
   std::error_code ec;
   const auto real = fs::weakly_canonical(facts_.agentmesh_home, ec);
   facts_.agentmesh_home = normal(ec ? facts_.agentmesh_home : real.string());

@@ -4,7 +4,8 @@
 // typed. Owned by the daemon, built from the host and the configuration. It never mounts and never creates
 // anything.
 //
-// Rules, by the name an error carries: root, etc, proc, sys, dev, run, boot, engine-socket, home, credentials
+// Rules, by the name an error carries: root, etc, proc, sys, dev, run, boot, engine-socket, tmux-socket,
+// home, credentials
 // (~/.ssh, ~/.aws, ~/.gnupg, ~/.kube, ~/.docker, ~/.config/gh), browser, agentmesh-home, link-out,
 // special-file, owner, unreadable, target.
 
@@ -50,8 +51,9 @@ struct PolicyFacts {
   std::vector<std::string> homes;  // of people, root and the daemon's user
   std::string agentmesh_home;
   std::vector<std::string> engine_sockets;  // every place an engine may listen
+  std::string tmux_folder;  // tmux keeps its sockets there: who has one has a shell on the host
   std::vector<std::string>
-      allow_roots;  // [sandbox] allow_mounts: lifts every rule but root and engine-socket
+      allow_roots;  // [sandbox] allow_mounts: lifts every rule but root, engine-socket, tmux-socket
   uid_t daemon_uid = 0;
 };
 

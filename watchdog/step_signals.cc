@@ -49,6 +49,7 @@ void on_idle(Change& c, Source source) {
 }
 
 void on_turn_ended(Change& c) {
+  if (dialog_open(c.agent)) return;  // the turn of a part: whoever asks still waits
   c.agent.live.turn_open = false;
   progress(c, c.now);
   if (c.agent.live.condition == Condition::rate_limited && c.agent.limited_until.value_or(c.now) > c.now)

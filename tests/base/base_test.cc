@@ -100,6 +100,10 @@ TEST(TextTest, Utf8AndTerminalText) {
   }
   EXPECT_EQ(plain_text("\x1b[31mred\x1b[0m\r\n\x1b]0;title\x07text\x1bPq\x1b\\end\x07"), "red\ntextend");
   EXPECT_EQ(plain_text("half \x1b[3"), "half ");
+  EXPECT_EQ(plain_text("a\xC2\x9B"
+                       "2Jb\xC2\x9D"
+                       "52;c\u202E\u2066c\u00FC\u2192"),
+            "a2Jb52;cc\u00FC\u2192");
 }
 
 TEST(TextTest, OneLineIsOneLine) {

@@ -68,9 +68,10 @@ TEST_F(JournalTest, AnItemIsAcceptedOnce) {
   ASSERT_TRUE(journal.set_progress("itm_1", 1, Progress::done, "turn ended"));
   EXPECT_EQ(journal.open_items()->size(), 1U);
   EXPECT_EQ(journal.unreported_items()->size(), 2U);
-  ASSERT_TRUE(journal.set_reported("itm_1", 1));
+  ASSERT_TRUE(journal.set_reported("itm_1", 1, Progress::done));
   EXPECT_EQ(journal.unreported_items()->size(), 1U);
   ASSERT_TRUE(journal.set_progress("itm_1", 1, Progress::failed, "again"));
+  ASSERT_TRUE(journal.set_reported("itm_1", 1, Progress::done));  // the answer to the earlier report
   EXPECT_EQ(journal.unreported_items()->size(), 2U);
 }
 

@@ -51,6 +51,7 @@ class MountPolicyTest : public ::testing::Test {
     return MountPolicy({.homes = {at("home/u"), "/root"},
                         .agentmesh_home = at("home/u/.agentmesh"),
                         .engine_sockets = {at("engine/docker.sock"), "/var/run/docker.sock"},
+                        .tmux_folder = at("tmp/tmux-0"),
                         .allow_roots = std::move(allow),
                         .daemon_uid = ::geteuid()});
   }
@@ -174,6 +175,17 @@ TEST_F(MountPolicyTest, TheEnginesSocketIsKnownByAnyName) {
   EXPECT_EQ(rule(at("work/b")), "ok") << "a socket of somebody else in the folder";
   EXPECT_EQ(mount_rule(at("work/b/other.sock"), "/mnt/x"), "special-file");
   EXPECT_EQ(mount_rule("/dev/null", "/mnt/x"), "dev");
+}
+
+TEST_F(MountPolicyTest, TmuxSocketsAndAllAboveThemAreRefused) {
+  fs::create_directories(root_ / "tmp/tmux-0");
+  fs::create_directories(root_ / "tmp/work");
+  for (const char* path : {"tmp", "tmp/tmux-0"}) {
+    EXPECT_EQ(rule(at(path)), "tmux-socket") << path;
+    EXPECT_EQ(rule(at(path), {at("tmp")}), "tmux-socket") << "not even by allow_mounts";
+    EXPECT_EQ(mount_rule(at(path), "/mnt/x"), "tmux-socket");
+  }
+  EXPECT_EQ(rule(at("tmp/work")), "ok");
 }
 
 TEST_F(MountPolicyTest, AllowRootsLiftOrdinaryRules) {

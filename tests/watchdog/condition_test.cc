@@ -171,6 +171,11 @@ TEST(QuestionTest, WaitsAndCloses) {
   d.signal(SignalKind::permission_closed);
   EXPECT_EQ(d.status(), Status::waiting_question);
   d.signal(SignalKind::turn_ended);
+  EXPECT_EQ(d.status(), Status::waiting_question)
+      << "a part's turn: nothing may be typed into the open dialog";
+  d.signal(SignalKind::question_closed);
+  EXPECT_EQ(d.status(), Status::busy);
+  d.signal(SignalKind::turn_ended);
   EXPECT_EQ(d.status(), Status::idle);
 }
 
