@@ -340,6 +340,7 @@ class Control {
     co_return ok(hub::to_json(*posted));
   }
 
+  // The open ones, or all; each state is asked for by itself, so that finished items never crowd out open ones.
   Task<Reply> list_items(ServerRequest request) {
     hub::ItemQuery query{.limit = hub::kMaxPage};
     query.agent = request.query_value("agent");
@@ -349,14 +350,15 @@ class Control {
         query.agent = entry->agent_id;
       }
     }
-    const auto items = co_await parts_.hub.client().list_items(std::move(query));
-    if (!items) co_return pass(items.error());
-    const bool all = request.query_value("all") == "1";
+    std::vector<std::optional<hub::ItemState>> states{hub::ItemState::queued, hub::ItemState::pushed,
+                                                      hub::ItemState::delivered};
+    if (request.query_value("all") == "1") states = {std::nullopt};
     json list = json::array();
-    for (const hub::InboxItem& item : *items) {
-      const bool open = item.state == hub::ItemState::queued || item.state == hub::ItemState::pushed ||
-                        item.state == hub::ItemState::delivered;
-      if (all || open) list.push_back(hub::to_json(item));
+    for (const auto& state : states) {
+      query.state = state;
+      const auto items = co_await parts_.hub.client().list_items(query);
+      if (!items) co_return pass(items.error());
+      for (const hub::InboxItem& item : *items) list.push_back(hub::to_json(item));
     }
     co_return ok(list);
   }
