@@ -14,6 +14,19 @@
 namespace agentmesh::net {
 namespace {
 
+// This host itself: no proxy of the environment stands between us and it.
+bool is_loopback(std::string_view url) {
+  const std::size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return false;
+  const std::string_view host = url.substr(scheme + 3);
+  for (const std::string_view name : {"127.0.0.1", "localhost", "[::1]"}) {
+    const bool ends = host.size() == name.size() ||
+                      (host.size() > name.size() && (host[name.size()] == ':' || host[name.size()] == '/'));
+    if (host.starts_with(name) && ends) return true;
+  }
+  return false;
+}
+
 static_assert(CURL_ERROR_SIZE == 256);
 
 constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
@@ -96,8 +109,8 @@ Result<> Transfer::prepare() {
   set(CURLOPT_WRITEDATA, this);
   if (!request_.unix_socket.empty()) {
     set(CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
-    set(CURLOPT_PROXY, "");
   }
+  if (!request_.unix_socket.empty() || is_loopback(request_.url)) set(CURLOPT_PROXY, "");
   set_method();
   set_headers();
   started_ = active_ = Steady::now();

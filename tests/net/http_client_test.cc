@@ -55,6 +55,20 @@ TEST_F(HttpClientTest, GetsStatusHeadersAndBody) {
   EXPECT_EQ(response->headers[2].value, "b");
 }
 
+TEST_F(HttpClientTest, NoProxyStandsBeforeLoopback) {
+  ::setenv("http_proxy", "http://proxy.invalid:1", 1);
+  HttpRequest request;
+  request.url = "http://127.0.0.1:2/";
+  const auto loopback = send(request);
+  request.url = "http://127.0.0.1.example:2/";
+  const auto far = send(request);
+  ::unsetenv("http_proxy");
+  ASSERT_FALSE(loopback);
+  EXPECT_NE(loopback.error().what.find("refused"), std::string::npos) << loopback.error().what;
+  ASSERT_FALSE(far);
+  EXPECT_NE(far.error().what.find("proxy"), std::string::npos) << far.error().what;
+}
+
 TEST_F(HttpClientTest, UsesOneConnectionForManyRequests) {
   ScriptedServer server(io_, [](const Recorded&) { return answer(200, "ok"); });
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(send(get(server)));
@@ -329,7 +343,7 @@ TEST_F(HttpClientTest, RefusesMalformedRequests) {
 }
 
 TEST_F(HttpClientTest, IgnoresTheProxyEnvironmentForUnixSockets) {
-  ::setenv("http_proxy", "http://127.0.0.1:1", 1);
+  ::setenv("http_proxy", "http://proxy.invalid:1", 1);
   const auto response = reply_of(answer(200, "direct"));
   ::unsetenv("http_proxy");
   ASSERT_TRUE(response);
