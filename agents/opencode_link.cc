@@ -169,6 +169,7 @@ bool Core::take_events(net::SseParser& parser, std::string_view bytes) {
 
 void Core::lost(std::string why) {
   connected_ = false;
+  sync_wanted_ = false;  // the stream's next beginning asks again
   if (std::exchange(readable_, false)) emit_all(state_.lost(std::move(why)));
 }
 
@@ -186,7 +187,7 @@ awaitable<void> Core::sync_loop() {
       sync_wanted_ = false;
       co_await sync();
     }
-    if (sync_wanted_) continue;
+    if (connected_ && sync_wanted_) continue;
     sync_timer_.expires_after(connected_ && failures_ > 0 ? times_.resync_failed : times_.resync);
     boost::system::error_code woken;
     co_await sync_timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));

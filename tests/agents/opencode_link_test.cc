@@ -49,6 +49,9 @@ class FakeOpencode final : public OpencodeApi {
   std::map<std::string, std::string> messages;  // id -> text
   std::vector<std::string> posts;
   std::function<void()> on_status_read;
+  bool hold_status = false;  // its answer waits until this is false again
+  int status_reads = 0;
+  int streams = 0;
 
   void tell(std::string_view type, json properties) {
     if (sink_) sink_("data: " + json{{"type", type}, {"properties", properties}}.dump() + "\n\n");
@@ -59,6 +62,8 @@ class FakeOpencode final : public OpencodeApi {
     if (path == "/global/health") co_return ApiAnswer{200, "{}"};
     if (path == "/session/status") {
       const std::string body = status.dump();
+      ++status_reads;
+      while (hold_status) co_await breathe();
       if (on_status_read) std::exchange(on_status_read, nullptr)();
       co_return ApiAnswer{200, body};
     }
@@ -88,13 +93,10 @@ class FakeOpencode final : public OpencodeApi {
       std::function<bool(std::string_view)>& sink;
       ~Forget() { sink = nullptr; }
     } forget{sink_};
+    ++streams;
     tell("server.connected", json::object());
     const int mine = stream;
-    boost::asio::steady_timer timer(io_);
-    while (stream == mine && up) {
-      timer.expires_after(Millis{1});
-      co_await timer.async_wait(boost::asio::use_awaitable);
-    }
+    while (stream == mine && up) co_await breathe();
     co_return fail(ErrorCode::unavailable, "http", "broken off");
   }
 
@@ -104,6 +106,10 @@ class FakeOpencode final : public OpencodeApi {
   }
 
  private:
+  awaitable<void> breathe() {
+    boost::asio::steady_timer timer(io_, Millis{1});
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
   std::string all_messages() const {
     json list = json::array();
     for (const auto& [id, text] : messages) list.push_back({{"info", {{"id", id}}}, {"text", text}});
@@ -215,6 +221,21 @@ TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
   start(Conversation::fresh);
   ASSERT_TRUE(run_until([&] { return saw("ready"); }));
   EXPECT_EQ(kinds(), (Kinds{"busy", "ready"}));
+}
+
+TEST_F(OpencodeLinkTest, AnAnswerThatComesWhenTheStreamIsGoneAgainIsNotAskedForForEver) {
+  opencode_->hold_status = true;
+  start(Conversation::fresh);
+  ASSERT_TRUE(run_until([&] { return opencode_->status_reads == 1; }));
+  ++opencode_->stream;
+  ASSERT_TRUE(run_until([&] { return opencode_->streams == 2; }));
+  opencode_->up = false;
+  run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
+  opencode_->hold_status = false;
+  run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
+  EXPECT_TRUE(seen_.empty());
+  opencode_->up = true;
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
 }
 
 TEST_F(OpencodeLinkTest, AnEventItCannotReadMakesItAskForTheState) {
