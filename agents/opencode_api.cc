@@ -1,11 +1,14 @@
 #include "agents/opencode_api.h"
 
+#include "base/ids.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "net/http_client.h"
 
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <fmt/format.h>
 
@@ -19,7 +22,11 @@ constexpr std::size_t kMaxAnswerBytes = 32 * 1024 * 1024;  // a conversation wit
 class HttpApi final : public OpencodeApi {
  public:
   explicit HttpApi(const LinkContext& context)
-      : http_(context.http), port_(context.http_port), password_(context.http_password) {
+      : http_(context.http),
+        port_(context.http_port),
+        password_(context.http_password),
+        base_url_(port_ != 0 ? fmt::format("http://127.0.0.1:{}", port_)
+                             : "http://opencode-" + random_hex(8)) {
     if (port_ == 0) folder_ = UniqueFd(::open(context.run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   }
 
@@ -45,7 +52,7 @@ class HttpApi final : public OpencodeApi {
     request.on_data = [sink = std::move(sink)](std::string_view bytes) {
       return sink(bytes) ? net::Flow::more : net::Flow::stop;
     };
-    const auto response = co_await http_.send(std::move(request));
+    const auto response = co_await send(std::move(request));
     if (!response) co_return pass(response.error());
     if (response->status != 200) {
       co_return fail(ErrorCode::unavailable, "opencode",
@@ -60,21 +67,30 @@ class HttpApi final : public OpencodeApi {
     request.method = std::move(method);
     request.connect_timeout = kConnectLimit;
     request.max_response_bytes = kMaxAnswerBytes;
-    if (port_ != 0) {
-      request.url = fmt::format("http://127.0.0.1:{}{}", port_, path);
-    } else {
-      request.url = "http://opencode" + path;
-      // Through the folder's descriptor: a socket's path may have 107 bytes only.
-      request.unix_socket = fmt::format("/proc/self/fd/{}/http.sock", folder_.get());
-    }
+    request.url = base_url_ + path;
     if (!password_.empty()) {
       request.headers.push_back({"Authorization", "Basic " + base64("opencode:" + password_.reveal())});
     }
     return request;
   }
 
+  // The agent owns the folder: what is not a socket, a link above all, is not followed out of the sandbox.
+  // Through a descriptor also because a socket's path may have 107 bytes only.
+  Task<net::HttpResponse> send(net::HttpRequest request) {
+    if (port_ != 0) co_return co_await http_.send(std::move(request));
+    const UniqueFd socket(::openat(folder_.get(), "http.sock", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status{};
+    if (!socket.valid() || ::fstat(socket.get(), &status) != 0) {
+      co_return fail(ErrorCode::unavailable, "opencode",
+                     fmt::format("cannot open http.sock: {}", std::strerror(errno)));
+    }
+    if (!S_ISSOCK(status.st_mode)) co_return fail(ErrorCode::denied, "opencode", "http.sock is not a socket");
+    request.unix_socket = fmt::format("/proc/self/fd/{}", socket.get());
+    co_return co_await http_.send(std::move(request));
+  }
+
   Task<ApiAnswer> answer(net::HttpRequest request) {
-    auto response = co_await http_.send(std::move(request));
+    auto response = co_await send(std::move(request));
     if (!response) co_return pass(response.error());
     co_return ApiAnswer{response->status, std::move(response->body)};
   }
@@ -82,6 +98,9 @@ class HttpApi final : public OpencodeApi {
   net::HttpClient& http_;
   std::uint16_t port_;
   Secret password_;
+  // A host of its own for each agent: open connections are kept by host and path, and the number of a
+  // descriptor, which is the path, is given again to the next agent.
+  std::string base_url_;
   UniqueFd folder_;
 };
 

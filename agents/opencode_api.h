@@ -20,7 +20,7 @@ class OpencodeApi {
  public:
   virtual ~OpencodeApi() = default;
   // Success is any complete answer. Errors: unavailable (nothing was sent, or a GET broke off), timeout (the
-  // outcome is not known), exhausted (a large answer).
+  // outcome is not known), exhausted (a large answer), denied (http.sock is a link, or no socket).
   virtual Task<ApiAnswer> get(std::string path, Millis limit) = 0;
   virtual Task<ApiAnswer> post(std::string path, std::string body, Millis limit) = 0;
   // The bytes of GET /event until it ends, which is always an Error: unavailable, or timeout when nothing was
