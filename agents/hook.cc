@@ -2,6 +2,7 @@
 
 #include "agents/fields.h"
 #include "base/files.h"
+#include "base/ids.h"
 #include "base/json.h"
 #include "base/unique_fd.h"
 
@@ -40,6 +41,13 @@ std::optional<SignalKind> kind_from(std::string_view event) {
   return std::nullopt;
 }
 
+// Takes away what bears the name, whatever an agent left there; the folder is the agent's to write in.
+void clear_name(int folder, const std::string& name) {
+  if (::unlinkat(folder, name.c_str(), 0) == 0 || errno == ENOENT) return;
+  if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) == 0) return;
+  ::renameat(folder, name.c_str(), folder, (name + "." + random_hex(8)).c_str());
+}
+
 // A bound datagram socket. The path is reached through its folder's descriptor: sun_path has 108 bytes only.
 Result<UniqueFd> bind_datagram(const std::filesystem::path& path) {
   UniqueFd folder(::open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -53,18 +61,30 @@ Result<UniqueFd> bind_datagram(const std::filesystem::path& path) {
   if (short_path.size() >= sizeof address.sun_path)
     return fail(ErrorCode::invalid, "hook", "the name is too long");
   short_path.copy(address.sun_path, short_path.size());
-  ::unlinkat(folder.get(), name.c_str(), 0);
+  clear_name(folder.get(), name);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return std::unexpected(os_error("hook", "cannot bind " + path.string(), errno));
   }
-  // The agent may run as another uid; who may reach the socket is decided by the folder.
-  if (::fchmodat(folder.get(), name.c_str(), 0666, 0) != 0) {
-    return std::unexpected(os_error("hook", "cannot open " + path.string() + " to the agent", errno));
-  }
+  if (auto opened = open_to_agent(folder.get(), name); !opened) return pass(opened.error());
   return socket;
 }
 
 }  // namespace
+
+Result<> open_to_agent(int folder, const std::string& name) {
+  const UniqueFd entry(::openat(folder, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status{};
+  if (!entry.valid() || ::fstat(entry.get(), &status) != 0) {
+    return std::unexpected(os_error("hook", "cannot look at " + name, errno));
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return fail(ErrorCode::denied, "hook", name + " was replaced by something that is no socket");
+  }
+  if (::chmod(fmt::format("/proc/self/fd/{}", entry.get()).c_str(), 0666) != 0) {
+    return std::unexpected(os_error("hook", "cannot open " + name + " to the agent", errno));
+  }
+  return {};
+}
 
 Result<Signal> parse_hook(std::string_view datagram) {
   const auto parsed = parse_json(datagram, "hook", JsonLimits{.bytes = kMaxHookBytes, .depth = 8});

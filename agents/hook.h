@@ -21,11 +21,17 @@ constexpr int kMaxHooksPerSecond = 200;          // of one agent; the rest is dr
 // Errors: invalid, exhausted. Source is "hook".
 Result<Signal> parse_hook(std::string_view datagram);
 
+// Lets any uid send to the socket `name` of the folder (a descriptor): the agent may run as another uid, and
+// who may reach the socket is decided by the folder. Never follows a link, because the agent may put one
+// there at any moment. Errors: not_found, denied (not a socket), internal.
+Result<> open_to_agent(int folder, const std::string& name);
+
 // Receives until it is destroyed. A datagram that cannot be understood is counted, nothing else.
 class HookSocket {
  public:
-  // Binds `path`, replacing what a dead daemon left; the folder around it decides who may send (0700).
-  // Any length of path will do. Errors: not_found (no folder), denied, internal.
+  // Binds `path`, replacing what a dead daemon or the agent left (a folder that is not empty is renamed); the
+  // folder around it decides who may send (0700). Any length of path will do. Errors: not_found (no folder),
+  // denied, internal.
   static Result<std::unique_ptr<HookSocket>> open(boost::asio::any_io_executor executor,
                                                   const std::filesystem::path& path, SignalSink sink);
   ~HookSocket();

@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -96,6 +98,46 @@ TEST_F(HookSocketTest, ReplacesWhatADeadDaemonLeftUnderAPathOfAnyLength) {
   send(R"({"event":"busy"})");
   EXPECT_EQ(seen_.size(), 1U);
   folder_ = folder_.parent_path();
+}
+
+TEST_F(HookSocketTest, BindsWhateverTheAgentLeftInItsPlaceAndFollowsNothing) {
+  const auto victim = folder_ / "victim";
+  std::ofstream(victim) << "precious";
+  std::filesystem::permissions(victim, std::filesystem::perms::owner_read);
+  const std::vector<std::function<void()>> leavings = {
+      [&] { std::ofstream(path()) << "a file"; },
+      [&] { std::filesystem::create_symlink(victim, path()); },
+      [&] { std::filesystem::create_symlink("nowhere", path()); },
+      [&] { std::filesystem::create_directory(path()); },
+      [&] { std::filesystem::create_directories(path() / "full" / "of"); },
+  };
+  for (const auto& leave : leavings) {
+    socket_.reset();
+    std::filesystem::remove_all(path());
+    leave();
+    open();
+    seen_.clear();
+    send(R"({"event":"busy"})");
+    EXPECT_EQ(seen_.size(), 1U);
+  }
+  EXPECT_EQ(std::filesystem::status(victim).permissions(), std::filesystem::perms::owner_read);
+}
+
+TEST_F(HookSocketTest, OnlyASocketIsOpenedToEverybodyNeverWhatALinkNames) {
+  const auto victim = folder_ / "victim";
+  std::ofstream(victim) << "precious";
+  std::filesystem::permissions(victim, std::filesystem::perms::owner_read);
+  std::filesystem::create_symlink(victim, path());  // put there after the socket was bound
+  const UniqueFd folder(::open(folder_.c_str(), O_PATH | O_DIRECTORY));
+  const auto followed = open_to_agent(folder.get(), "hook.sock");
+  ASSERT_FALSE(followed);
+  EXPECT_EQ(followed.error().code, ErrorCode::denied);
+  EXPECT_FALSE(open_to_agent(folder.get(), "victim"));
+  EXPECT_FALSE(open_to_agent(folder.get(), "absent"));
+  EXPECT_EQ(std::filesystem::status(victim).permissions(), std::filesystem::perms::owner_read);
+  std::filesystem::remove(path());
+  open();
+  EXPECT_EQ(std::filesystem::status(path()).permissions(), std::filesystem::perms{0666});
 }
 
 TEST_F(HookSocketTest, AFloodIsCut) {
