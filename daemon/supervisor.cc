@@ -351,10 +351,13 @@ void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
   }
 }
 
-// A kill may have been for memory: only an inspect tells whether the main process was.
+// After an oom event a kill may have been the main process's end for memory, or a child's: only an inspect
+// tells. It is asked only then, because the engine answers it once it has torn the container down.
 void Supervisor::died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event) {
   const int code = event.exit_code.value_or(0);
-  if (code != kKilled) return feed(name, wd::ContainerDied{run, code, false});
+  const Entry* entry = find(name.str());
+  const bool for_memory = code == kKilled && entry != nullptr && entry->agent.live.oom_child;
+  if (!for_memory) return feed(name, wd::ContainerDied{run, code, false});
   asio::co_spawn(world_.io, world_.engine.inspect(event.container_id),
                  [this, name, run, code, guard = std::weak_ptr<int>(alive_)](
                      std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {
