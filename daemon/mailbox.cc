@@ -308,6 +308,17 @@ void Mailbox::rested(const Entry& entry) {
   forget_finished();
 }
 
+// An item's run and, unless it is delivered again, that it is being sent: on the disk before anything is
+// sent.
+Result<void> Mailbox::begin(Item& item, RunId run) {
+  if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved) return saved;
+  item.row.run = run;
+  if (item.row.progress == Progress::delivered) return {};
+  auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, Progress::sending, "");
+  if (saved) item.row.progress = Progress::sending;
+  return saved;
+}
+
 void Mailbox::typed_into(Item& item, RunId run) {
   item.row.run = run;
   if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved)
@@ -332,17 +343,22 @@ asio::awaitable<DeliveryResult> Mailbox::deliver_batch(AgentName agent, std::vec
   }
   const RunId before = batch.front()->row.run;
   for (Item* item : batch) {
-    typed_into(*item, run);
-    if (!again) progress(*item, Progress::sending, "");
+    if (auto begun = begin(*item, run); !begun) {
+      log_error(begun.error());
+      co_return DeliveryResult::blocked;  // what is not on the disk is not sent
+    }
   }
-  const agents::Message message{"msg_" + sha256_hex(key).substr(0, 26), assignment_text(texts, again),
-                                kSendLimit};
+  const agents::Message message{.id = "msg_" + sha256_hex(key).substr(0, 26),
+                                .text = assignment_text(texts, again),
+                                .limit = kSendLimit,
+                                .attempt = recovered ? agents::Attempt::repeated : agents::Attempt::first};
   const Sent sent = co_await attempt(agent, message);
   for (Item* item : batch) {
     if (sent.result == DeliveryResult::blocked) typed_into(*item, before);
     if (again || finished(item->row.progress)) continue;
     if (sent.result == DeliveryResult::delivered) progress(*item, Progress::delivered, "");
-    if (sent.result == DeliveryResult::blocked) progress(*item, Progress::accepted, sent.why);
+    // A recovered one may have arrived: it stays in doubt until the conversation could be searched.
+    if (sent.result == DeliveryResult::blocked && !recovered) progress(*item, Progress::accepted, sent.why);
     if (sent.result == DeliveryResult::failed) progress(*item, Progress::failed, sent.why);
     if (sent.result == DeliveryResult::unknown)
       progress(*item, Progress::failed, "not known whether it arrived: " + sent.why);

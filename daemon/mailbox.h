@@ -91,6 +91,7 @@ class Mailbox {
   boost::asio::awaitable<agents::DeliveryResult> deliver_batch(AgentName agent, std::vector<Item*> batch);
   std::optional<Refusal> why_not(const Entry& entry) const;
   void rested(const Entry& entry);
+  Result<void> begin(Item& item, RunId run);
   void typed_into(Item& item, RunId run);
   std::vector<Item*> next_batch(const AgentName& agent);
   void progress(Item& item, Progress progress, const std::string& reason);
