@@ -105,12 +105,12 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
       : socket_(executor, datagram_protocol(), socket.release()), sink_(std::move(sink)) {}
 
   void receive() {
-    socket_.async_receive(boost::asio::buffer(buffer_),
-                          [self = shared_from_this()](boost::system::error_code ec, std::size_t bytes) {
-                            if (ec == boost::asio::error::operation_aborted || self->closed_) return;
-                            if (!ec) self->take(std::string_view(self->buffer_.data(), bytes));
-                            if (!self->closed_) self->receive();
-                          });
+    socket_.async_wait(datagram_protocol::socket::wait_read,
+                       [self = shared_from_this()](boost::system::error_code ec) {
+                         if (ec == boost::asio::error::operation_aborted || self->closed_) return;
+                         if (!ec) self->read();
+                         if (!self->closed_) self->receive();
+                       });
   }
 
   void close() {
@@ -122,6 +122,13 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
   std::uint64_t refused = 0;
 
  private:
+  // The buffer lives for one datagram: a hundred sockets that wait should not hold one each.
+  void read() {
+    std::array<char, kMaxHookBytes + 1> buffer;  // one more: a longer datagram is seen to be too long
+    const ssize_t bytes = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (bytes >= 0) take(std::string_view(buffer.data(), static_cast<std::size_t>(bytes)));
+  }
+
   void take(std::string_view datagram) {
     auto signal = within_rate() ? parse_hook(datagram) : fail(ErrorCode::exhausted, "hook", "too many");
     if (!signal) {
@@ -142,7 +149,6 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
 
   datagram_protocol::socket socket_;
   SignalSink sink_;
-  std::array<char, kMaxHookBytes + 1> buffer_{};  // one more: a longer datagram is seen to be too long
   Steady::time_point second_began_{};
   int in_this_second_ = 0;
   bool closed_ = false;
