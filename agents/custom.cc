@@ -36,12 +36,10 @@ class CustomLink final : public Link {
   void title(std::string_view pane_title) override {
     const auto state = state_in_title(pane_title);
     if (state == title_state_) return;
-    if (state) ready("title");
     const auto before = std::exchange(title_state_, state);
     if (before == SignalKind::permission_asked) sink_({SignalKind::permission_closed, "title"});
     if (before == SignalKind::question_asked) sink_({SignalKind::question_closed, "title"});
-    // A title that is gone, as after a new tmux server, takes nothing from what the hooks said.
-    if (state || !hooks_told_) sink_({state.value_or(SignalKind::unreadable), "title"});
+    sink_({state.value_or(SignalKind::unreadable), "title"});
   }
 
   void output(std::string_view terminal_bytes) override {
@@ -75,7 +73,6 @@ class CustomLink final : public Link {
     ready("hook");
     if (signal.kind == SignalKind::ready) return;
     if (signal.kind == SignalKind::session_learned) session_ = signal.id;
-    hooks_told_ = hooks_told_ || signal.kind == SignalKind::idle || signal.kind == SignalKind::busy;
     sink_(std::move(signal));
   }
 
@@ -88,7 +85,6 @@ class CustomLink final : public Link {
   WallTime next_activity_{};
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for handlers that come after our end
   bool ready_ = false;
-  bool hooks_told_ = false;  // the hooks tell the state too
 };
 
 }  // namespace

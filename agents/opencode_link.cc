@@ -9,7 +9,6 @@
 #include "net/sse.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -104,8 +103,6 @@ class Core : public std::enable_shared_from_this<Core> {
   boost::asio::cancellation_signal events_stop_;
   boost::asio::cancellation_signal sync_stop_;
   WallTime next_activity_{};
-  std::string told_permission_;      // the id of the prompt that is open, as far as the sink knows
-  std::set<std::string> answering_;  // ids of prompts whose answer is under way
   int failures_ = 0;
   bool connected_ = false;  // the event stream is open
   bool readable_ = false;   // the state was read since the stream opened
@@ -123,8 +120,6 @@ void Core::emit(Signal signal) {
     if (now < next_activity_) return;
     next_activity_ = now + times_.activity;
   }
-  if (signal.kind == SignalKind::permission_asked) told_permission_ = signal.id;
-  if (signal.kind == SignalKind::permission_closed) told_permission_.clear();
   sink_(std::move(signal));
 }
 
@@ -318,28 +313,14 @@ Task<Delivery> Core::deliver(std::shared_ptr<Core> self, Message message) {
   co_return outcome.delivery;
 }
 
-// The prompt that was told last, and no other: it is the one the answer is meant for.
 Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::string reason) {
-  const std::string id = self->told_permission_;
-  if (id.empty()) co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
-  if (!self->answering_.insert(id).second) {
-    co_return fail(ErrorCode::conflict, "answer", "the permission prompt is being answered");
-  }
-  struct Done {
-    std::set<std::string>& all;
-    const std::string& id;
-    ~Done() { all.erase(id); }
-  } done{self->answering_, id};
-
   const auto open = co_await self->body_of("/permission");
   if (!open) co_return pass(open.error());
   const auto list = parse_json(*open, "answer");
   if (!list || !list->is_array())
     co_return fail(ErrorCode::internal, "answer", "opencode's permissions are not a list");
-  const auto prompt = std::ranges::find_if(*list, [&](const json& item) { return id_at(item, "id") == id; });
-  if (prompt == list->end()) {
-    co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
-  }
+  const std::string id = list->empty() ? "" : id_at(list->front(), "id");
+  if (id.empty()) co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
 
   const char* reply = answer == PermissionAnswer::deny           ? "reject"
                       : answer == PermissionAnswer::allow_always ? "always"
@@ -348,15 +329,12 @@ Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::st
   if (!reason.empty()) body["message"] = one_line(reason);
   auto sent = co_await self->api_->post("/permission/" + id + "/reply", dump_json(body), self->times_.answer);
   if (sent && sent->status == 404) {  // before 1.1.1
-    const std::string session = id_at(*prompt, "sessionID");
+    const std::string session = id_at(list->front(), "sessionID");
     sent = co_await self->api_->post("/session/" + session + "/permissions/" + id,
                                      dump_json(json{{"response", reply}}), self->times_.answer);
   }
   if (!sent) co_return pass(sent.error());
-  if (sent->status / 100 == 2) {
-    self->emit_all(self->state_.replied(id));
-    co_return Result<>{};
-  }
+  if (sent->status / 100 == 2) co_return Result<>{};
   if (sent->status == 404) co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
   co_return fail(ErrorCode::unavailable, "answer",
                  fmt::format("opencode answers {} {}", sent->status, one_line(sent->body)));

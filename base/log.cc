@@ -3,6 +3,8 @@
 #include "base/secret.h"
 #include "base/text.h"
 
+// The whole of spdlog is in this unit.
+#undef SPDLOG_COMPILED_LIB
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>

@@ -22,7 +22,7 @@ endif()
 
 # The precompiled header: the standard library, Asio and fmt. Beast and nlohmann are not in it on purpose.
 add_library(agentmesh_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
-target_link_libraries(agentmesh_pch PUBLIC agentmesh_options fmt::fmt)
+target_link_libraries(agentmesh_pch PUBLIC agentmesh_options agentmesh_fmt)
 target_precompile_headers(agentmesh_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 
 # agentmesh_module(NAME [DEPENDS modules...] [LIBS libraries...]): a static library of every .cc in the folder.
@@ -31,7 +31,7 @@ function(agentmesh_module name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   add_library(am_${name} STATIC ${sources})
-  target_link_libraries(am_${name} PUBLIC agentmesh_options fmt::fmt)
+  target_link_libraries(am_${name} PUBLIC agentmesh_options agentmesh_fmt)
   target_precompile_headers(am_${name} REUSE_FROM agentmesh_pch)
   foreach(dependency ${ARG_DEPENDS})
     target_link_libraries(am_${name} PUBLIC am_${dependency})
