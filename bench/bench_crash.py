@@ -1,4 +1,4 @@
-"""A killed container: our event line on `agentmesh events -f --json` against the engine's on a bare socket.
+"""A container's end by a signal: our event line on `agentmesh events -f --json` against the engine's on a bare socket.
 
 One thread waits for both, and for nothing else meanwhile, so that neither is read late because of the other."""
 
@@ -14,6 +14,7 @@ from sockets import EventLines, Peer, Refused
 
 ROUNDS = 20
 LIMIT_MS = 20.0
+SIGNALS = ("USR1", "KILL")  # an end like any crash, and one after which the engine is asked: was it memory?
 EVENT_LIMIT_S = 10
 
 
@@ -49,29 +50,37 @@ def run(lab):
     both = selectors.DefaultSelector()
     both.register(theirs, selectors.EVENT_READ, theirs)
     both.register(ours, selectors.EVENT_READ, ours)
-    lag = Samples("our line after the engine's")
-    whole = Samples("kill request to our line")
-    bare = Samples("kill request to the engine's line")
+    samples = {}
 
-    def once(number):
-        container = up(lab, daemon, engine, name)
-        drain(both)
-        begin = time.perf_counter()
-        engine.ask("POST", f"/containers/{container}/kill?signal=KILL")
-        seen = await_both(both, theirs, ours, name)
-        engine.answer()
-        keep(lag, number, (seen[ours] - seen[theirs]) * 1000)
-        keep(whole, number, (seen[ours] - begin) * 1000)
-        keep(bare, number, (seen[theirs] - begin) * 1000)
+    def once(signal):
+        bare, whole, lag = samples[signal] = (
+            Samples(f"{signal} to the engine's line"),
+            Samples(f"{signal} to our line"),
+            Samples(f"{signal}: our line after the engine's"),
+        )
+
+        def kill(number):
+            container = up(lab, daemon, engine, name)
+            drain(both)
+            begin = time.perf_counter()
+            engine.ask("POST", f"/containers/{container}/kill?signal={signal}")
+            seen = await_both(both, theirs, ours, name)
+            engine.answer()
+            keep(lag, number, (seen[ours] - seen[theirs]) * 1000)
+            keep(whole, number, (seen[ours] - begin) * 1000)
+            keep(bare, number, (seen[theirs] - begin) * 1000)
+
+        return kill
 
     try:
-        interleave(ROUNDS, once)
+        interleave(ROUNDS, *map(once, SIGNALS))
     finally:
         ours.close()
         theirs.close()
     lab.stop(name, daemon)
-    show("crash: from the kill to the line that says so", [bare, whole, lag])
-    verdict("crash", "our event later than the engine's", lag.median, LIMIT_MS, " ms")
+    show("crash: from the kill to the line that says so", [each for three in samples.values() for each in three])
+    for signal, (_, _, lag) in samples.items():
+        verdict("crash", f"our event later than the engine's, {signal}", lag.median, LIMIT_MS, " ms")
 
 
 def up(lab, daemon, engine, name):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from measure import CannotMeasure, eventually, skipped, verdict
-from processes import Births, cpu_seconds, family, memory_kib, proportional_kib
+from processes import Births, cpu_seconds, family, memory_mb, proportional_mb
 
 AGENTS = 100
 SETTLE_S = 10
@@ -46,12 +46,12 @@ def measure(lab, peers):
     print(f"\nidle: {AGENTS} agents, {passed:.0f} s")
     print(f"  {'':<28} {'processes':>9} {'RSS MB':>8} {'private':>8} {'PSS MB':>8} {'CPU % of a core':>16}")
     for name, pids in watched.items():
-        rss, private = (sum(memory_kib(pid, field) for pid in pids) / 1000 for field in ("VmRSS", "RssAnon"))
-        pss = sum(map(proportional_kib, pids)) / 1000
+        rss, private = (sum(memory_mb(pid, field) for pid in pids) for field in ("VmRSS", "RssAnon"))
+        pss = sum(map(proportional_mb, pids))
         print(f"  {name:<28} {len(pids):9d} {rss:8.1f} {private:8.1f} {pss:8.1f} {percent[name]:16.3f}")
     relays(lab)
 
-    verdict("idle", "RSS of the daemon", memory_kib(lab.daemon_pid, "VmRSS") / 1000, LIMIT_RSS_MB, " MB")
+    verdict("idle", "RSS of the daemon", memory_mb(lab.daemon_pid, "VmRSS"), LIMIT_RSS_MB, " MB")
     verdict("idle", "CPU of the daemon", percent["agentmesh daemon"], LIMIT_CPU_PERCENT, " % of a core")
     if births:
         verdict("idle", "forks a minute by the daemon and its children", births.processes * 60 / passed, LIMIT_FORKS)
@@ -70,8 +70,8 @@ def relays(lab):
         return
     groups = {"tmux server": {int(rows[0][0])}, "pane relays": {int(row[1]) for row in rows}}
     for name, pids in groups.items():
-        pss = sum(map(proportional_kib, pids)) / 1000
-        rss, private = (sum(memory_kib(pid, field) for pid in pids) / 1000 for field in ("VmRSS", "RssAnon"))
+        pss = sum(map(proportional_mb, pids))
+        rss, private = (sum(memory_mb(pid, field) for pid in pids) for field in ("VmRSS", "RssAnon"))
         print(f"  {name:<28} {len(pids):9d} {rss:8.1f} {private:8.1f} {pss:8.1f}")
 
 

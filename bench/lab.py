@@ -27,8 +27,9 @@ SETTINGS = {
 
 
 def find_program():
-    for place in (os.environ.get("AGENTMESH"), f"{ROOT}/build/release/agentmesh", f"{ROOT}/build/dev/agentmesh"):
-        if place and os.access(place, os.X_OK):
+    named = os.environ.get("AGENTMESH")
+    for place in [named] if named else [f"{ROOT}/build/release/agentmesh"]:
+        if os.access(place, os.X_OK):
             return os.path.abspath(place)
     raise CannotMeasure("no agentmesh: cmake --build --preset release --target agentmesh, or set AGENTMESH")
 

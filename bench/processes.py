@@ -12,18 +12,21 @@ PROC_EVENT_FORK = 0x00000001
 NLMSG_DONE = 3
 
 
-def memory_kib(pid, field):
+KIB = 1024 / 1e6  # the kernel's kB in MB
+
+
+def memory_mb(pid, field):
     """A line of /proc/PID/status: VmRSS, RssAnon, RssFile."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as status:
         for line in status:
             if line.startswith(field + ":"):
-                return int(line.split()[1])
+                return int(line.split()[1]) * KIB
     return 0
 
 
-def proportional_kib(pid):
+def proportional_mb(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as rollup:
-        return sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        return KIB * sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
 
 
 def cpu_seconds(pid):

@@ -200,8 +200,8 @@ TEST_F(CustomLinkTest, ATitleThatSaysNothingMoreIsUnreadable) {
   link_->title("[agentmesh:permission] again");
   link_->title("[agentmesh:busy]");
   link_->title("plain");
-  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "permission_asked", "permission_closed", "busy",
-                                              "unreadable"}));
+  EXPECT_EQ(kinds_,
+            (std::vector<std::string>{"permission_asked", "permission_closed", "busy", "unreadable"}));
 }
 
 }  // namespace
