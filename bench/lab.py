@@ -1,6 +1,7 @@
 """A home, a daemon, a tmux server and containers of the benchmark's own, and their removal at the end."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
@@ -134,6 +135,9 @@ class Lab:
             except CannotMeasure:
                 os.kill(self.daemon_pid, signal.SIGKILL)
         subprocess.run(["tmux", "-L", self.tmux, "kill-server"], capture_output=True)
+        sockets = os.path.join(os.environ.get("TMUX_TMPDIR", "/tmp"), f"tmux-{os.getuid()}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(sockets, self.tmux))  # tmux leaves it
         try:
             self.engine.close()
             for container in self.containers():
