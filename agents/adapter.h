@@ -107,8 +107,8 @@ enum class SignalKind {
   activity,           // it did something; says nothing about the state
   busy,               // a turn runs
   idle,               // no turn runs, and nothing is asked
-  permission_asked,   // a person must allow or deny: detail says what for, id names it
-  permission_closed,  // the prompt is gone
+  permission_asked,   // a person must allow or deny: detail says what for, id names it. In place of the last
+  permission_closed,  // the prompt is gone, and no other is open
   question_asked,     // the agent asks the person something
   question_closed,
   turn_ended,       // a turn ended by itself; follows with idle
@@ -201,8 +201,8 @@ class Link {
   // id, never while something is asked. The outcome is in the value; a failed Result means a defect.
   virtual Task<Delivery> deliver(Message message) = 0;
 
-  // Answers the open permission prompt. Errors: not_found (nothing is open), invalid (no such ability: keys
-  // are the way), unavailable, timeout.
+  // Answers the permission prompt that was told last. Errors: not_found (nothing is open, or it is gone),
+  // conflict (it is being answered), invalid (no such ability: keys are the way), unavailable, timeout.
   virtual Task<> answer(PermissionAnswer answer, std::string reason) = 0;
 
   // The conversation's id, once known: what LaunchRequest.session_id takes after a restart.

@@ -1,6 +1,7 @@
 #include "agents/custom.h"
 
 #include "agents/hook.h"
+#include "agents/throttle.h"
 
 #include <array>
 #include <utility>
@@ -13,13 +14,15 @@ namespace {
 
 // A program that paints nothing is taken to be up after this long.
 constexpr Millis kSilentStart{2'000};
-// Output is told as activity at most this often.
+// Activity is told at most this often.
 constexpr Millis kActivityEvery{1'000};
 
 class CustomLink final : public Link {
  public:
   CustomLink(LinkContext context, SignalSink sink)
-      : context_(std::move(context)), sink_(std::move(sink)), silent_start_(context_.executor) {}
+      : context_(std::move(context)),
+        throttle_(context_.executor, context_.clock, std::move(sink)),
+        silent_start_(context_.executor) {}
 
   Result<> start() override {
     silent_start_.expires_after(kSilentStart);
@@ -36,19 +39,18 @@ class CustomLink final : public Link {
   void title(std::string_view pane_title) override {
     const auto state = state_in_title(pane_title);
     if (state == title_state_) return;
+    if (state) ready("title");
     const auto before = std::exchange(title_state_, state);
-    if (before == SignalKind::permission_asked) sink_({SignalKind::permission_closed, "title"});
-    if (before == SignalKind::question_asked) sink_({SignalKind::question_closed, "title"});
-    sink_({state.value_or(SignalKind::unreadable), "title"});
+    if (before == SignalKind::permission_asked) throttle_.tell({SignalKind::permission_closed, "title"});
+    if (before == SignalKind::question_asked) throttle_.tell({SignalKind::question_closed, "title"});
+    // A title that is gone, as after a new tmux server, takes nothing from what the hooks said.
+    if (state || !hooks_told_) throttle_.tell({state.value_or(SignalKind::unreadable), "title"});
   }
 
   void output(std::string_view terminal_bytes) override {
     if (terminal_bytes.empty()) return;
     ready("output");
-    const WallTime now = context_.clock.now();
-    if (now < next_activity_) return;
-    next_activity_ = now + kActivityEvery;
-    sink_({SignalKind::activity, "output"});
+    activity("output");
   }
 
   Task<Delivery> deliver(Message) override {
@@ -66,18 +68,27 @@ class CustomLink final : public Link {
   void ready(std::string source) {
     if (std::exchange(ready_, true)) return;
     silent_start_.cancel();
-    sink_({SignalKind::ready, std::move(source)});
+    throttle_.tell({SignalKind::ready, std::move(source)});
+  }
+
+  void activity(std::string source) {
+    const WallTime now = context_.clock.now();
+    if (now < next_activity_) return;
+    next_activity_ = now + kActivityEvery;
+    throttle_.tell({SignalKind::activity, std::move(source)});
   }
 
   void take_hook(Signal signal) {
     ready("hook");
     if (signal.kind == SignalKind::ready) return;
+    if (signal.kind == SignalKind::activity) return activity("hook");
     if (signal.kind == SignalKind::session_learned) session_ = signal.id;
-    sink_(std::move(signal));
+    hooks_told_ = hooks_told_ || signal.kind == SignalKind::idle || signal.kind == SignalKind::busy;
+    throttle_.tell(std::move(signal));
   }
 
   LinkContext context_;
-  SignalSink sink_;
+  SignalThrottle throttle_;
   boost::asio::steady_timer silent_start_;
   std::unique_ptr<HookSocket> hooks_;
   std::optional<std::string> session_;
@@ -85,6 +96,7 @@ class CustomLink final : public Link {
   WallTime next_activity_{};
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for handlers that come after our end
   bool ready_ = false;
+  bool hooks_told_ = false;  // the hooks tell the state too
 };
 
 }  // namespace

@@ -16,7 +16,7 @@
 namespace agentmesh::agents {
 
 constexpr std::size_t kMaxHookBytes = 8 * 1024;  // of one datagram
-constexpr int kMaxHooksPerSecond = 200;          // of one agent; the rest is dropped
+constexpr int kMaxHooksPerSecond = 200;  // of one agent; the rest is dropped. The Link throttles what is left
 
 // Errors: invalid, exhausted. Source is "hook".
 Result<Signal> parse_hook(std::string_view datagram);

@@ -4,11 +4,14 @@
 #include "agents/hook.h"
 #include "agents/opencode_delivery.h"
 #include "agents/opencode_state.h"
+#include "agents/throttle.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "net/sse.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -43,6 +46,7 @@ class Core : public std::enable_shared_from_this<Core> {
         api_(std::move(api)),
         times_(times),
         sync_timer_(context_.executor) {
+    throttle_.emplace(context_.executor, context_.clock, [this](Signal signal) { tell(std::move(signal)); });
     if (!context_.session_id.empty()) state_.set_session(context_.session_id);
   }
 
@@ -53,6 +57,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void close() {
     closed_ = true;
+    throttle_.reset();
     events_stop_.emit(boost::asio::cancellation_type::terminal);
     sync_stop_.emit(boost::asio::cancellation_type::terminal);
   }
@@ -82,6 +87,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void lost(std::string why);
   void wake_sync();
   void emit_all(std::vector<Signal> signals);
+  void tell(Signal signal);
   awaitable<void> pause(Millis time);
 
   void spawn(awaitable<void> work, boost::asio::cancellation_signal& stop) {
@@ -99,10 +105,13 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<OpencodeApi> api_;
   OpencodeTimes times_;
   OpencodeState state_;
+  std::optional<SignalThrottle> throttle_;  // until the end
   boost::asio::steady_timer sync_timer_;
   boost::asio::cancellation_signal events_stop_;
   boost::asio::cancellation_signal sync_stop_;
   WallTime next_activity_{};
+  std::string told_permission_;      // the id of the prompt that is open, as far as the sink knows
+  std::set<std::string> answering_;  // ids of prompts whose answer is under way
   int failures_ = 0;
   bool connected_ = false;  // the event stream is open
   bool readable_ = false;   // the state was read since the stream opened
@@ -120,6 +129,12 @@ void Core::emit(Signal signal) {
     if (now < next_activity_) return;
     next_activity_ = now + times_.activity;
   }
+  throttle_->tell(std::move(signal));
+}
+
+void Core::tell(Signal signal) {
+  if (signal.kind == SignalKind::permission_asked) told_permission_ = signal.id;
+  if (signal.kind == SignalKind::permission_closed) told_permission_.clear();
   sink_(std::move(signal));
 }
 
@@ -313,14 +328,28 @@ Task<Delivery> Core::deliver(std::shared_ptr<Core> self, Message message) {
   co_return outcome.delivery;
 }
 
+// The prompt that was told last, and no other: it is the one the answer is meant for.
 Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::string reason) {
+  const std::string id = self->told_permission_;
+  if (id.empty()) co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
+  if (!self->answering_.insert(id).second) {
+    co_return fail(ErrorCode::conflict, "answer", "the permission prompt is being answered");
+  }
+  struct Done {
+    std::set<std::string>& all;
+    const std::string& id;
+    ~Done() { all.erase(id); }
+  } done{self->answering_, id};
+
   const auto open = co_await self->body_of("/permission");
   if (!open) co_return pass(open.error());
   const auto list = parse_json(*open, "answer");
   if (!list || !list->is_array())
     co_return fail(ErrorCode::internal, "answer", "opencode's permissions are not a list");
-  const std::string id = list->empty() ? "" : id_at(list->front(), "id");
-  if (id.empty()) co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
+  const auto prompt = std::ranges::find_if(*list, [&](const json& item) { return id_at(item, "id") == id; });
+  if (prompt == list->end()) {
+    co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
+  }
 
   const char* reply = answer == PermissionAnswer::deny           ? "reject"
                       : answer == PermissionAnswer::allow_always ? "always"
@@ -329,12 +358,15 @@ Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::st
   if (!reason.empty()) body["message"] = one_line(reason);
   auto sent = co_await self->api_->post("/permission/" + id + "/reply", dump_json(body), self->times_.answer);
   if (sent && sent->status == 404) {  // before 1.1.1
-    const std::string session = id_at(list->front(), "sessionID");
+    const std::string session = id_at(*prompt, "sessionID");
     sent = co_await self->api_->post("/session/" + session + "/permissions/" + id,
                                      dump_json(json{{"response", reply}}), self->times_.answer);
   }
   if (!sent) co_return pass(sent.error());
-  if (sent->status / 100 == 2) co_return Result<>{};
+  if (sent->status / 100 == 2) {
+    self->emit_all(self->state_.replied(id));
+    co_return Result<>{};
+  }
   if (sent->status == 404) co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
   co_return fail(ErrorCode::unavailable, "answer",
                  fmt::format("opencode answers {} {}", sent->status, one_line(sent->body)));

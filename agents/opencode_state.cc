@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -71,8 +73,6 @@ std::vector<Signal> OpencodeState::event(std::string_view text) {
 }
 
 void OpencodeState::dispatch(const std::string& type, const json& properties, Signals& out) {
-  constexpr Kinds kPermission{SignalKind::permission_asked, SignalKind::permission_closed};
-  constexpr Kinds kQuestion{SignalKind::question_asked, SignalKind::question_closed};
   if (type == "session.status") return on_status(properties);
   if (type == "session.idle") return set_work(session_of(properties), std::nullopt);
   if (type == "session.error") return on_error(properties);
@@ -83,14 +83,10 @@ void OpencodeState::dispatch(const std::string& type, const json& properties, Si
   if (type == "message.updated") return on_message(object_at(properties, "info"), out);
   if (type == "message.part.updated") return on_part(object_at(properties, "part"), out);
   if (type == "message.part.delta") return out.push_back({SignalKind::activity, "event", "text"});
-  if (type == "permission.asked" || type == "permission.updated") {
-    return on_asked(permissions_, kPermission, properties, out);
-  }
-  if (type == "permission.replied") return on_closed(permissions_, kPermission, properties, out);
-  if (type == "question.asked") return on_asked(questions_, kQuestion, properties, out);
-  if (type == "question.replied" || type == "question.rejected") {
-    return on_closed(questions_, kQuestion, properties, out);
-  }
+  if (type == "permission.asked" || type == "permission.updated") return on_asked(permissions_, properties);
+  if (type == "permission.replied") return on_closed(permissions_, properties);
+  if (type == "question.asked") return on_asked(questions_, properties);
+  if (type == "question.replied" || type == "question.rejected") return on_closed(questions_, properties);
   if (type.ends_with(".disposed")) wants_snapshot_ = true;
 }
 
@@ -190,7 +186,7 @@ void OpencodeState::on_part(const json& part, Signals& out) {
   out.push_back({SignalKind::tool_called, "event", sha256_hex(input).substr(0, 16), call});
 }
 
-void OpencodeState::on_asked(Asked& open, Kinds kinds, const json& properties, Signals& out) {
+void OpencodeState::on_asked(Asked& open, const json& properties) {
   const std::string id = id_at(properties, "id");
   if (id.empty()) {
     wants_snapshot_ = true;
@@ -202,20 +198,31 @@ void OpencodeState::on_asked(Asked& open, Kinds kinds, const json& properties, S
     return;
   }
   open[id] = subject(properties);
+  last_asked_ = id;
   ++generation_;
-  out.push_back({kinds.asked, "event", open[id], id});
 }
 
-void OpencodeState::on_closed(Asked& open, Kinds kinds, const json& properties, Signals& out) {
+void OpencodeState::on_closed(Asked& open, const json& properties) {
   std::string id = id_at(properties, "requestID");
   if (id.empty()) id = id_at(properties, "permissionID");
   if (id.empty()) {
     wants_snapshot_ = true;
     return;
   }
+  close(open, id);
+}
+
+void OpencodeState::close(Asked& open, const std::string& id) {
   if (!holds(closed_, id)) push_bounded(closed_, id);
   ++generation_;
-  if (open.erase(id) > 0) out.push_back({kinds.closed, "event", one_line(text_at(properties, "reply")), id});
+  open.erase(id);
+}
+
+std::vector<Signal> OpencodeState::replied(const std::string& permission) {
+  Signals out;
+  close(permissions_, permission);
+  settle("http", out);
+  return out;
 }
 
 void OpencodeState::set_session(std::string id) {
@@ -279,22 +286,18 @@ Result<std::vector<Signal>> OpencodeState::snapshot(const OpencodeSnapshot& answ
     on_status(json{{"sessionID", session}, {"status", state}});
   }
   if (work_.empty()) held_ = held;
-  replace(permissions_, {SignalKind::permission_asked, SignalKind::permission_closed},
-          std::move(*permissions), out);
-  replace(questions_, {SignalKind::question_asked, SignalKind::question_closed}, std::move(*questions), out);
+  replace(permissions_, std::move(*permissions));
+  replace(questions_, std::move(*questions));
   known_ = true;
   wants_snapshot_ = false;
   settle("http", out);
   return out;
 }
 
-void OpencodeState::replace(Asked& open, Kinds kinds, Asked now, Signals& out) {
+void OpencodeState::replace(Asked& open, Asked now) {
   std::erase_if(now, [&](const auto& entry) { return holds(closed_, entry.first); });
-  for (const auto& [id, what] : open) {
-    if (!now.contains(id)) out.push_back({kinds.closed, "http", "", id});
-  }
   for (const auto& [id, what] : now) {
-    if (!open.contains(id)) out.push_back({kinds.asked, "http", what, id});
+    if (!open.contains(id)) last_asked_ = id;
   }
   open = std::move(now);
 }
@@ -305,6 +308,7 @@ std::vector<Signal> OpencodeState::lost(std::string why) {
   questions_.clear();
   known_ = false;
   told_ = Summary::unknown;
+  retell_prompt_ = true;  // or closed, when the next snapshot finds none
   ++generation_;
   return {Signal{SignalKind::unreadable, "http", one_line(why)}};
 }
@@ -328,14 +332,42 @@ OpencodeState::Summary OpencodeState::summary() const {
   return held_ ? Summary::held : Summary::idle;
 }
 
+// Ids sort by time. The number keeps two prompts for the same thing from looking like one.
+std::optional<OpencodeState::Prompt> OpencodeState::prompt() const {
+  const bool permission = !permissions_.empty();
+  const Asked& open = permission ? permissions_ : questions_;
+  if (open.empty()) return std::nullopt;
+  auto found = open.find(last_asked_);
+  if (found == open.end() && told_prompt_) found = open.find(told_prompt_->id);
+  if (found == open.end()) found = std::prev(open.end());
+  const std::string detail =
+      open.size() == 1 ? found->second : one_line(fmt::format("[{} open] {}", open.size(), found->second));
+  return Prompt{permission ? SignalKind::permission_asked : SignalKind::question_asked, found->first, detail};
+}
+
+void OpencodeState::settle_prompt(const std::string& source, Signals& out) {
+  const auto now = prompt();
+  if (!now && !known_) return;  // the one that was told may be open still
+  const bool again = std::exchange(retell_prompt_, false);
+  if (now == told_prompt_ && !again) return;
+  const auto before = std::exchange(told_prompt_, now);
+  const bool was_permission = before && before->asked == SignalKind::permission_asked;
+  if (before && (!now || (was_permission && now->asked == SignalKind::question_asked))) {
+    out.push_back({was_permission ? SignalKind::permission_closed : SignalKind::question_closed, source, "",
+                   before->id});
+  }
+  if (now) out.push_back({now->asked, source, now->detail, now->id});
+}
+
 void OpencodeState::settle(std::string_view source, Signals& out) {
+  const std::string from(source);
+  settle_prompt(from, out);
   const Summary now = summary();
   const Work* limited = now == Summary::limited ? limited_work() : nullptr;
   const bool limit_moved = limited != nullptr && *limited != told_work_;
   if (now == told_ && !limit_moved) return;
   const Summary before = std::exchange(told_, now);
   if (limited != nullptr) told_work_ = *limited;
-  const std::string from(source);
   switch (now) {
     case Summary::unknown:
     case Summary::permission:

@@ -3,6 +3,8 @@
 // it answers what changed. It folds all sessions into one state, in this order: a permission is open, a
 // question is open, the provider holds us back, a session is busy, idle. So a sub-agent's work is work, and
 // opencode's "idle" while something is asked is not idle.
+// Of several open prompts one is told, the last that was asked; when it closes another one is told in its
+// place, and `closed` comes only with the last: who listens needs to know no ids.
 // It stands any input: garbage, wrong types, unknown events, the same twice, the wrong order.
 
 #include "agents/adapter.h"
@@ -38,6 +40,9 @@ class OpencodeState {
   // the state is then unknown, as after lost().
   Result<std::vector<Signal>> snapshot(const OpencodeSnapshot& answers);
 
+  // A permission was answered by us: as its event, which may come later, or never.
+  std::vector<Signal> replied(const std::string& permission);
+
   // The source is gone. Nothing is known until the next snapshot.
   std::vector<Signal> lost(std::string why);
 
@@ -63,9 +68,12 @@ class OpencodeState {
 
     bool operator==(const Work&) const = default;
   };
-  struct Kinds {
-    SignalKind asked;
-    SignalKind closed;
+  struct Prompt {
+    SignalKind asked = SignalKind::permission_asked;  // or question_asked
+    std::string id;
+    std::string detail;
+
+    bool operator==(const Prompt&) const = default;
   };
 
   void dispatch(const std::string& type, const nlohmann::json& properties, Signals& out);
@@ -74,12 +82,15 @@ class OpencodeState {
   void on_session(const nlohmann::json& properties, Signals& out);
   void on_message(const nlohmann::json& properties, Signals& out);
   void on_part(const nlohmann::json& properties, Signals& out);
-  void on_asked(Asked& open, Kinds kinds, const nlohmann::json& properties, Signals& out);
-  void on_closed(Asked& open, Kinds kinds, const nlohmann::json& properties, Signals& out);
+  void on_asked(Asked& open, const nlohmann::json& properties);
+  void on_closed(Asked& open, const nlohmann::json& properties);
+  void close(Asked& open, const std::string& id);
   void set_work(const std::string& session, std::optional<Work> work);
-  void replace(Asked& open, Kinds kinds, Asked now, Signals& out);
+  void replace(Asked& open, Asked now);
   void learn(const std::string& session, Signals& out);
   void settle(std::string_view source, Signals& out);
+  void settle_prompt(const std::string& source, Signals& out);
+  std::optional<Prompt> prompt() const;
   Summary summary() const;
   const Work* limited_work() const;
 
@@ -91,6 +102,9 @@ class OpencodeState {
   std::deque<std::string> tool_calls_;  // ids of calls that were told
   std::optional<std::string> session_;
   std::optional<Signal> held_;  // an error that ended a turn and lasts until the next one
+  std::string last_asked_;      // the id of a prompt
+  std::optional<Prompt> told_prompt_;
+  bool retell_prompt_ = false;
   Summary told_ = Summary::unknown;
   Work told_work_;
   std::string last_error_;

@@ -1,6 +1,7 @@
 #include "agents/hook.h"
 
 #include "agents/custom.h"
+#include "agents/throttle.h"
 #include "base/unique_fd.h"
 #include "net/http_client.h"
 
@@ -194,14 +195,28 @@ TEST_F(CustomLinkTest, HooksTellTheStateAndTheSession) {
   EXPECT_EQ(link_->session_id(), "s-1");
 }
 
+TEST_F(CustomLinkTest, HooksAreToldSeldomWhenTheyFloodAndAPromptAlways) {
+  for (int i = 0; i < 30; ++i) {
+    send(R"({"event":"busy"})");
+    send(R"({"event":"activity"})");
+    send(R"({"event":"idle"})");
+  }
+  EXPECT_EQ(kinds_.size(), static_cast<std::size_t>(kSignalBurst));
+  send(R"({"event":"permission_asked","id":"7"})");
+  clock_.advance(Millis{1'000});
+  send(R"({"event":"busy"})");
+  const std::vector<std::string> last(kinds_.end() - 3, kinds_.end());
+  EXPECT_EQ(last, (std::vector<std::string>{"idle", "permission_asked", "busy"}));
+}
+
 TEST_F(CustomLinkTest, ATitleThatSaysNothingMoreIsUnreadable) {
   link_->title("plain");
   link_->title("[agentmesh:permission]");
   link_->title("[agentmesh:permission] again");
   link_->title("[agentmesh:busy]");
   link_->title("plain");
-  EXPECT_EQ(kinds_,
-            (std::vector<std::string>{"permission_asked", "permission_closed", "busy", "unreadable"}));
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "permission_asked", "permission_closed", "busy",
+                                              "unreadable"}));
 }
 
 }  // namespace

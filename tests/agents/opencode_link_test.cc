@@ -1,6 +1,7 @@
 #include "agents/opencode_link.h"
 
 #include "agents/opencode_delivery.h"
+#include "agents/throttle.h"
 #include "base/json.h"
 #include "net/http_client.h"
 
@@ -49,7 +50,7 @@ class FakeOpencode final : public OpencodeApi {
   std::map<std::string, std::string> messages;  // id -> text
   std::vector<std::string> posts;
   std::function<void()> on_status_read;
-  bool hold_status = false;  // its answer waits until this is false again
+  std::string held_path;  // a GET of it is answered when this has changed
   int status_reads = 0;
   int streams = 0;
 
@@ -63,11 +64,14 @@ class FakeOpencode final : public OpencodeApi {
     if (path == "/session/status") {
       const std::string body = status.dump();
       ++status_reads;
-      while (hold_status) co_await breathe();
+      while (path == held_path) co_await breathe();
       if (on_status_read) std::exchange(on_status_read, nullptr)();
       co_return ApiAnswer{200, body};
     }
-    if (path == "/permission") co_return ApiAnswer{200, permissions.dump()};
+    if (path == "/permission") {
+      while (path == held_path) co_await breathe();
+      co_return ApiAnswer{200, permissions.dump()};
+    }
     if (path == "/question") co_return ApiAnswer{200, questions.dump()};
     if (path.starts_with("/session?")) co_return ApiAnswer{200, sessions.dump()};
     if (path.contains("/message?")) co_return ApiAnswer{200, all_messages()};
@@ -166,6 +170,13 @@ class OpencodeLinkTest : public ::testing::Test {
   DeliveryResult deliver(std::string id, std::string text) {
     return deliver({.id = std::move(id), .text = std::move(text), .limit = Millis{20}}).result;
   }
+  std::string answer() {
+    std::optional<Result<>> result;
+    boost::asio::co_spawn(io_, link_->answer(PermissionAnswer::allow_once, ""),
+                          [&](std::exception_ptr, Result<> done) { result = std::move(done); });
+    run_until([&] { return result.has_value(); });
+    return !result ? "hangs" : *result ? "done" : std::string(to_string(result->error().code));
+  }
   std::vector<std::string> kinds() const {
     std::vector<std::string> out;
     for (const Signal& signal : seen_) out.emplace_back(to_string(signal.kind));
@@ -224,14 +235,14 @@ TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
 }
 
 TEST_F(OpencodeLinkTest, AnAnswerThatComesWhenTheStreamIsGoneAgainIsNotAskedForForEver) {
-  opencode_->hold_status = true;
+  opencode_->held_path = "/session/status";
   start(Conversation::fresh);
   ASSERT_TRUE(run_until([&] { return opencode_->status_reads == 1; }));
   ++opencode_->stream;
   ASSERT_TRUE(run_until([&] { return opencode_->streams == 2; }));
   opencode_->up = false;
   run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
-  opencode_->hold_status = false;
+  opencode_->held_path.clear();
   run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
   EXPECT_TRUE(seen_.empty());
   opencode_->up = true;
@@ -243,6 +254,23 @@ TEST_F(OpencodeLinkTest, AnEventItCannotReadMakesItAskForTheState) {
   opencode_->status = {{"ses_1", {{"type", "busy"}}}};
   opencode_->tell("session.status", "nonsense");
   ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+}
+
+TEST_F(OpencodeLinkTest, AServerThatChangesItsStateWithoutEndIsToldSeldomAndItsPromptsAlways) {
+  start_up();
+  const auto flap = [&] {
+    for (const char* type : {"busy", "idle"}) {
+      opencode_->tell("session.status", {{"sessionID", "ses_1"}, {"status", {{"type", type}}}});
+    }
+  };
+  for (int i = 0; i < 1'000; ++i) flap();
+  EXPECT_LE(seen_.size(), static_cast<std::size_t>(kSignalBurst));
+  opencode_->permissions = {{{"id", "per_1"}}};
+  opencode_->tell("permission.asked", {{"id", "per_1"}});
+  flap();
+  clock_.advance(Millis{1'000});
+  ASSERT_TRUE(run_until([&] { return saw_last("permission_asked"); }));
+  EXPECT_LE(seen_.size(), static_cast<std::size_t>(kSignalBurst) + 3);
 }
 
 TEST_F(OpencodeLinkTest, TheFirstMessageMakesAConversationAndShowsIt) {
@@ -275,6 +303,44 @@ TEST_F(OpencodeLinkTest, NothingIsSentWhileSomethingIsAsked) {
   EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
   opencode_->questions = "nonsense";
   EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+  EXPECT_TRUE(opencode_->posts.empty());
+}
+
+TEST_F(OpencodeLinkTest, AnAnswerIsForThePromptThatWasToldAndEachGetsOne) {
+  start_up();
+  const json first{{"id", "per_1"}, {"sessionID", "ses_1"}};
+  const json second{{"id", "per_2"}, {"sessionID", "ses_1"}};
+  opencode_->tell("permission.asked", first);
+  opencode_->tell("permission.asked", second);
+  opencode_->permissions = json::array({first, second});
+  EXPECT_EQ(seen_.back().id, "per_2");
+  opencode_->held_path = "/permission";
+  std::vector<std::string> outcomes;
+  for (int i = 0; i < 2; ++i) {
+    boost::asio::co_spawn(io_, link_->answer(PermissionAnswer::allow_once, ""),
+                          [&](std::exception_ptr, Result<> done) {
+                            outcomes.emplace_back(done ? "done" : to_string(done.error().code));
+                          });
+  }
+  ASSERT_TRUE(run_until([&] { return outcomes.size() == 1; }));
+  opencode_->held_path.clear();
+  ASSERT_TRUE(run_until([&] { return outcomes.size() == 2; }));
+  EXPECT_EQ(outcomes, (std::vector<std::string>{"conflict", "done"}));
+  EXPECT_EQ(opencode_->posts, (std::vector<std::string>{"/permission/per_2/reply"}));
+  EXPECT_EQ(seen_.back().id, "per_1");  // told anew: something is asked still
+  opencode_->permissions = json::array({first});
+  EXPECT_EQ(answer(), "done");
+  EXPECT_EQ(opencode_->posts.back(), "/permission/per_1/reply");
+  EXPECT_EQ(answer(), "not_found");
+  EXPECT_TRUE(saw_last("idle"));
+}
+
+TEST_F(OpencodeLinkTest, APromptThatWasNotToldIsNotAnswered) {
+  start_up();
+  opencode_->permissions = {{{"id", "per_1"}}};
+  EXPECT_EQ(answer(), "not_found");
+  opencode_->tell("permission.asked", {{"id", "per_2"}});
+  EXPECT_EQ(answer(), "not_found");
   EXPECT_TRUE(opencode_->posts.empty());
 }
 

@@ -111,8 +111,50 @@ TEST_F(OpencodeStateTest, TwoPermissionsAreClosedOneByOne) {
   tell(status("ses_1", "busy"));
   tell(asked("per_1", "ses_1"));
   EXPECT_EQ(tell(asked("per_2", "ses_2")), Names{"permission_asked per_2"});
-  EXPECT_EQ(tell(replied("per_1")), Names{"permission_closed per_1"});
-  EXPECT_EQ(tell(replied("per_2")), (Names{"permission_closed per_2", "busy"}));
+  EXPECT_EQ(tell(replied("per_2")), Names{"permission_asked per_1"});  // still something is asked
+  EXPECT_EQ(tell(replied("per_1")), (Names{"permission_closed per_1", "busy"}));
+}
+
+TEST_F(OpencodeStateTest, ThePromptThatWasToldStaysToldWhenAnotherCloses) {
+  begin_idle();
+  tell(status("ses_1", "busy"));
+  tell(asked("per_1", "ses_1"));
+  const auto second = state_.event(asked("per_2", "ses_2"));
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].detail, "[2 open] bash: rm -rf build ls");  // two equal ones do not look like one
+  const auto left = state_.event(replied("per_1"));
+  EXPECT_EQ(names(left), Names{"permission_asked per_2"});
+  EXPECT_EQ(left.back().detail, "bash: rm -rf build ls");
+  EXPECT_EQ(names(state_.replied("per_2")), (Names{"permission_closed per_2", "busy"}));
+  EXPECT_EQ(tell(replied("per_2")), Names{});
+}
+
+TEST_F(OpencodeStateTest, ASnapshotTellsOfOneThatIsStillOpen) {
+  EXPECT_EQ(snapshot("{}", R"([{"id":"per_1"},{"id":"per_2"},{"id":"per_3"}])", "[]"),
+            Names{"permission_asked per_3"});
+  EXPECT_EQ(snapshot("{}", R"([{"id":"per_1"},{"id":"per_2"}])", "[]"), Names{"permission_asked per_2"});
+  EXPECT_EQ(snapshot("{}", R"([{"id":"per_1"}])", "[]"), Names{"permission_asked per_1"});
+  EXPECT_EQ(snapshot("{}", "[]", "[]"), (Names{"permission_closed per_1", "idle"}));
+  EXPECT_EQ(snapshot("{}", "[]", R"([{"id":"que_1"},{"id":"que_2"}])"), Names{"question_asked que_2"});
+  EXPECT_EQ(snapshot("{}", "[]", R"([{"id":"que_1"}])"), Names{"question_asked que_1"});
+}
+
+TEST_F(OpencodeStateTest, AQuestionUnderAPermissionIsToldWhenThePermissionCloses) {
+  begin_idle();
+  tell(asked("per_1", "ses_1"));
+  EXPECT_EQ(tell(event("question.asked", {{"id", "que_1"}})), Names{});
+  EXPECT_EQ(tell(replied("per_1")), (Names{"permission_closed per_1", "question_asked que_1"}));
+  EXPECT_EQ(tell(asked("per_2", "ses_1")), Names{"permission_asked per_2"});
+  EXPECT_EQ(tell(event("question.replied", {{"requestID", "que_1"}})), Names{});
+  EXPECT_EQ(tell(replied("per_2")), (Names{"permission_closed per_2", "idle"}));
+}
+
+TEST_F(OpencodeStateTest, APromptThatWentWhileTheSourceWasGoneIsClosed) {
+  begin_idle();
+  tell(asked("per_1", "ses_1"));
+  EXPECT_EQ(names(state_.lost("gone")), Names{"unreadable"});
+  EXPECT_EQ(tell(status("ses_1", "busy")), Names{"busy"});
+  EXPECT_EQ(snapshot("{}", "[]", "[]"), (Names{"permission_closed per_1", "turn_ended", "idle"}));
 }
 
 TEST_F(OpencodeStateTest, TheOldNamesOfEventsAreUnderstood) {
