@@ -51,6 +51,14 @@ Result<Millis> duration_of(const json& body, const char* key, Millis fallback, M
   return Millis{*ms};
 }
 
+// Neither on its way up, nor between its end and what follows from it.
+bool has_settled(const wd::Agent& agent) {
+  const bool ending = agent.phase == wd::Phase::ended || agent.phase == wd::Phase::removing ||
+                      agent.phase == wd::Phase::checking || agent.phase == wd::Phase::stopping;
+  const wd::Status status = wd::status_of(agent);
+  return !ending && status != wd::Status::starting && status != wd::Status::stopping;
+}
+
 class Control {
  public:
   explicit Control(ControlParts& parts) : parts_(parts) {}
@@ -163,8 +171,7 @@ class Control {
     const Millis limit = (adapter ? (*adapter)->facts().ready_limit : kDefaultWait) + kStartMargin;
     const bool settled = co_await parts_.supervisor.until(limit, [this, name] {
       const Entry* now = parts_.supervisor.find(name.str());
-      const auto status = now == nullptr ? wd::Status::stopped : wd::status_of(now->agent);
-      return status != wd::Status::starting;
+      return now == nullptr || has_settled(now->agent);
     });
     entry = parts_.supervisor.find(name.str());
     const auto status = wd::status_of(entry->agent);

@@ -18,7 +18,8 @@ CREATE TABLE agents (
 CREATE TABLE items (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, attempt INTEGER NOT NULL, agent TEXT NOT NULL,
   document TEXT NOT NULL, progress TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  reported INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL, UNIQUE (id, attempt)) STRICT;
+  reported INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL, run INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (id, attempt)) STRICT;
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, agent TEXT NOT NULL, name TEXT NOT NULL,
   reason TEXT NOT NULL) STRICT;
@@ -154,9 +155,14 @@ Result<void> Journal::set_reported(const std::string& id, std::int64_t attempt, 
                            id, attempt, to_string(progress));
 }
 
+Result<void> Journal::set_run(const std::string& id, std::int64_t attempt, RunId run) {
+  return database_.execute("UPDATE items SET run = ?3 WHERE id = ?1 AND attempt = ?2", id, attempt,
+                           static_cast<std::int64_t>(run.value));
+}
+
 Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {
   const std::string sql = fmt::format(
-      "SELECT id, attempt, agent, document, progress, reason, reported FROM items WHERE {} ORDER BY seq",
+      "SELECT id, attempt, agent, document, progress, reason, reported, run FROM items WHERE {} ORDER BY seq",
       condition);
   return rows_of<ItemRow>(database_.prepare(sql), [](const Statement& row) -> Result<ItemRow> {
     return ItemRow{row.column_text(0),
@@ -165,7 +171,8 @@ Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {
                    row.column_text(3),
                    progress_from(row.column_text(4)),
                    row.column_text(5),
-                   row.column_int(6) != 0};
+                   row.column_int(6) != 0,
+                   RunId{static_cast<std::uint64_t>(row.column_int(7))}};
   });
 }
 

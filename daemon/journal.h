@@ -39,6 +39,7 @@ struct ItemRow {
   Progress progress = Progress::accepted;
   std::string reason;
   bool reported = false;  // the hub took the newest report
+  RunId run;              // the run it was typed into last; 0: none
 };
 
 struct EventRow {
@@ -73,6 +74,7 @@ class Journal {
   Result<bool> accept(const ItemRow& row, WallTime now);
   Result<void> set_progress(const std::string& id, std::int64_t attempt, Progress progress,
                             const std::string& reason);
+  Result<void> set_run(const std::string& id, std::int64_t attempt, RunId run);
   // The hub took this much; a later progress is still owed.
   Result<void> set_reported(const std::string& id, std::int64_t attempt, Progress progress);
   // Not done and not failed, in order of acceptance; and those the hub was not told about.

@@ -17,6 +17,7 @@ namespace wd = agentmesh::watchdog;
 using agents::DeliveryResult;
 
 constexpr Millis kSendLimit{20'000};  // one attempt, its verification included
+constexpr Millis kDeferAgain{1'000};  // between two attempts of a deferred message
 
 const agents::RunnerFacts& facts_of(const Entry& entry) {
   static const agents::RunnerFacts kNone{};
@@ -82,6 +83,15 @@ std::string assignment_text(const std::vector<const hub::InboxItem*>& items, boo
   return text;
 }
 
+// A program without a channel of its own needs its pane, which is opened after it was started.
+std::optional<Refusal> Mailbox::why_not(const Entry& entry) const {
+  const bool own_channel = facts_of(entry).own_delivery;
+  if (auto no = refusal(entry.agent, own_channel); no || own_channel) return no;
+  const auto pane = parts_.panes.pane_of(entry.agent.name);
+  if (pane && !pane->dead) return std::nullopt;
+  return Refusal{"its terminal is not open yet", true};
+}
+
 Mailbox::Mailbox(asio::io_context& io, MailboxParts parts, Report report)
     : io_(io), parts_(parts), report_(std::move(report)) {}
 
@@ -94,12 +104,12 @@ asio::awaitable<Sent> Mailbox::send(AgentName agent, std::string text, Millis wa
     const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
     const Entry* entry = parts_.supervisor.find(agent.str());
     if (entry == nullptr || left <= Millis{0}) co_return sent;
-    const auto why_not = refusal(entry->agent, facts_of(*entry).own_delivery);
-    if (!why_not || !why_not->waits) co_return sent;
+    const auto no = why_not(*entry);
+    if (!no || !no->waits) co_return sent;
     co_await parts_.supervisor.until(left, [this, agent] {
       const Entry* now = parts_.supervisor.find(agent.str());
       if (now == nullptr) return true;
-      const auto still = refusal(now->agent, facts_of(*now).own_delivery);
+      const auto still = why_not(*now);
       return !still || !still->waits;
     });
   }
@@ -109,7 +119,7 @@ asio::awaitable<Sent> Mailbox::attempt(AgentName agent, agents::Message message)
   Entry* entry = parts_.supervisor.find(agent.str());
   if (entry == nullptr) co_return Sent{DeliveryResult::failed, "no such agent"};
   const bool own_channel = facts_of(*entry).own_delivery;
-  if (const auto no = refusal(entry->agent, own_channel)) co_return Sent{DeliveryResult::blocked, no->why};
+  if (const auto no = why_not(*entry)) co_return Sent{DeliveryResult::blocked, no->why};
   if (!entry->link) co_return Sent{DeliveryResult::blocked, "the agent is not running"};
   if (!own_channel) co_return co_await by_pane(agent, std::move(message));
   const auto delivery = co_await entry->link->deliver(std::move(message));
@@ -162,9 +172,12 @@ Result<void> Mailbox::defer(AgentName agent, std::string text) {
           const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
           co_await parts_.supervisor.until(left, [this, agent] {
             const Entry* entry = parts_.supervisor.find(agent.str());
-            return entry == nullptr || !refusal(entry->agent, facts_of(*entry).own_delivery);
+            return entry == nullptr || !why_not(*entry);
           });
           sent = co_await send(agent, text, Millis{0});
+          if (sent.result == DeliveryResult::blocked) {
+            co_await parts_.supervisor.until(kDeferAgain, [] { return false; });
+          }
         } while (sent.result == DeliveryResult::blocked && std::chrono::steady_clock::now() < deadline);
         --deferred_[agent.str()];
         const bool arrived = sent.result == DeliveryResult::delivered;
@@ -195,7 +208,7 @@ Result<void> Mailbox::load() {
     if (!document) return pass(document.error());
     auto item = hub::inbox_item_from(*document);
     if (!item) return pass(item.error());
-    items_[row.agent].push_back(std::make_unique<Item>(Item{row, std::move(*item), RunId{}}));
+    items_[row.agent].push_back(std::make_unique<Item>(Item{row, std::move(*item), true}));
   }
   auto owed = parts_.journal.unreported_items();
   if (!owed) return pass(owed.error());
@@ -216,7 +229,7 @@ Result<void> Mailbox::accept(const hub::InboxItem& item) {
   const auto fresh = parts_.journal.accept(row, parts_.clock.now());
   if (!fresh) return pass(fresh.error());
   if (!*fresh) return {};
-  items_[name.str()].push_back(std::make_unique<Item>(Item{std::move(row), item, RunId{}}));
+  items_[name.str()].push_back(std::make_unique<Item>(Item{std::move(row), item}));
   parts_.events.add(name.str(), "assigned", fmt::format("{} {}", item.id, item.title));
   tell_watchdog(name);
   pump(name);
@@ -238,7 +251,7 @@ std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) {
   for (const auto& item : items_[agent.str()]) {
     if (item->row.progress == Progress::sending) sending.push_back(item.get());
     if (item->row.progress == Progress::accepted) fresh.push_back(item.get());
-    const bool old_run = item->run.value != 0 && entry != nullptr && item->run != entry->agent.run;
+    const bool old_run = entry != nullptr && item->row.run != entry->agent.run;
     if (item->row.progress == Progress::delivered && old_run) again.push_back(item.get());
   }
   if (!sending.empty()) return sending;
@@ -260,8 +273,9 @@ std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) {
 void Mailbox::pump(const AgentName& agent) {
   if (sending_.contains(agent.str()) || items_[agent.str()].empty()) return;
   const Entry* entry = parts_.supervisor.find(agent.str());
-  if (entry == nullptr || refusal(entry->agent, facts_of(*entry).own_delivery) || next_batch(agent).empty())
-    return;
+  if (entry == nullptr) return;
+  rested(*entry);
+  if (why_not(*entry) || next_batch(agent).empty()) return;
   sending_.insert(agent.str());
   asio::co_spawn(io_, deliver_items(agent), asio::detached);
 }
@@ -270,16 +284,48 @@ asio::awaitable<void> Mailbox::deliver_items(AgentName agent) {
   while (true) {
     const Entry* entry = parts_.supervisor.find(agent.str());
     const auto batch = next_batch(agent);
-    if (entry == nullptr || batch.empty() || refusal(entry->agent, facts_of(*entry).own_delivery)) break;
-    co_await deliver_batch(agent, batch);
-    if (!batch.empty() && batch.front()->row.progress == Progress::accepted)
-      break;  // blocked: the next change pumps again
+    if (entry == nullptr || batch.empty() || why_not(*entry)) break;
+    const DeliveryResult result = co_await deliver_batch(agent, batch);
+    if (result == DeliveryResult::blocked) break;  // the next change pumps again
   }
-  forget_finished();
   sending_.erase(agent.str());
+  forget_finished();
+  if (const Entry* entry = parts_.supervisor.find(agent.str())) rested(*entry);
 }
 
-asio::awaitable<void> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
+// A program without a channel of its own tells the end of its turn by its state alone, and so does any that
+// is found at rest after the daemon was away.
+void Mailbox::rested(const Entry& entry) {
+  const wd::Agent& agent = entry.agent;
+  const bool rests = agent.phase == wd::Phase::up && agent.live.condition == wd::Condition::idle;
+  if (!rests || agent.live.turn_open) return;
+  const bool own_channel = facts_of(entry).own_delivery;
+  for (const auto& item : items_[agent.name.str()]) {
+    const bool told = item->row.progress == Progress::delivered && item->row.run == agent.run;
+    if (told && (!own_channel || item->from_journal))
+      progress(*item, Progress::done, "the agent's turn ended");
+  }
+  forget_finished();
+}
+
+// An item's run and, unless it is delivered again, that it is being sent: on the disk before anything is
+// sent.
+Result<void> Mailbox::begin(Item& item, RunId run) {
+  if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved) return saved;
+  item.row.run = run;
+  if (item.row.progress == Progress::delivered) return {};
+  auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, Progress::sending, "");
+  if (saved) item.row.progress = Progress::sending;
+  return saved;
+}
+
+void Mailbox::typed_into(Item& item, RunId run) {
+  item.row.run = run;
+  if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved)
+    log_error(saved.error());
+}
+
+asio::awaitable<DeliveryResult> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
   const Entry* entry = parts_.supervisor.find(agent.str());
   const RunId run = entry->agent.run;
   const bool again = batch.front()->row.progress == Progress::delivered;
@@ -293,23 +339,31 @@ asio::awaitable<void> Mailbox::deliver_batch(AgentName agent, std::vector<Item*>
   if (recovered && !facts_of(*entry).own_delivery) {
     for (Item* item : batch)
       progress(*item, Progress::failed, "the daemon ended while it was being typed; not repeated");
-    co_return;
+    co_return DeliveryResult::unknown;
   }
-  if (!again) {
-    for (Item* item : batch) progress(*item, Progress::sending, "");
+  const RunId before = batch.front()->row.run;
+  for (Item* item : batch) {
+    if (auto begun = begin(*item, run); !begun) {
+      log_error(begun.error());
+      co_return DeliveryResult::blocked;  // what is not on the disk is not sent
+    }
   }
-  const agents::Message message{"msg_" + sha256_hex(key).substr(0, 26), assignment_text(texts, again),
-                                kSendLimit};
+  const agents::Message message{.id = "msg_" + sha256_hex(key).substr(0, 26),
+                                .text = assignment_text(texts, again),
+                                .limit = kSendLimit,
+                                .attempt = recovered ? agents::Attempt::repeated : agents::Attempt::first};
   const Sent sent = co_await attempt(agent, message);
   for (Item* item : batch) {
-    item->run = run;
+    if (sent.result == DeliveryResult::blocked) typed_into(*item, before);
     if (again || finished(item->row.progress)) continue;
     if (sent.result == DeliveryResult::delivered) progress(*item, Progress::delivered, "");
-    if (sent.result == DeliveryResult::blocked) progress(*item, Progress::accepted, sent.why);
+    // A recovered one may have arrived: it stays in doubt until the conversation could be searched.
+    if (sent.result == DeliveryResult::blocked && !recovered) progress(*item, Progress::accepted, sent.why);
     if (sent.result == DeliveryResult::failed) progress(*item, Progress::failed, sent.why);
     if (sent.result == DeliveryResult::unknown)
       progress(*item, Progress::failed, "not known whether it arrived: " + sent.why);
   }
+  co_return sent.result;
 }
 
 void Mailbox::progress(Item& item, Progress progress, const std::string& reason) {

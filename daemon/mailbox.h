@@ -12,6 +12,7 @@
 #include "tmux/delivery.h"
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -33,6 +34,13 @@ struct MailboxParts {
   const config::Config& config;
   const Clock& clock;
 };
+
+// Why nothing may be sent to an agent now; empty when it may. `waits` is whether time alone may change it.
+struct Refusal {
+  std::string why;
+  bool waits = false;
+};
+std::optional<Refusal> refusal(const watchdog::Agent& agent, bool own_channel);
 
 class Mailbox {
  public:
@@ -75,12 +83,16 @@ class Mailbox {
   struct Item {
     ItemRow row;
     hub::InboxItem item;
-    RunId run;  // the run it was last delivered to
+    bool from_journal = false;  // delivered before this daemon was started, if it is delivered
   };
   boost::asio::awaitable<Sent> attempt(AgentName agent, agents::Message message);
   boost::asio::awaitable<Sent> by_pane(AgentName agent, agents::Message message);
   boost::asio::awaitable<void> deliver_items(AgentName agent);
-  boost::asio::awaitable<void> deliver_batch(AgentName agent, std::vector<Item*> batch);
+  boost::asio::awaitable<agents::DeliveryResult> deliver_batch(AgentName agent, std::vector<Item*> batch);
+  std::optional<Refusal> why_not(const Entry& entry) const;
+  void rested(const Entry& entry);
+  Result<void> begin(Item& item, RunId run);
+  void typed_into(Item& item, RunId run);
   std::vector<Item*> next_batch(const AgentName& agent);
   void progress(Item& item, Progress progress, const std::string& reason);
   void tell_watchdog(const AgentName& agent);
@@ -93,13 +105,6 @@ class Mailbox {
   std::set<std::string> sending_;  // agents with a delivery of items under way
   std::map<std::string, std::int64_t> deferred_;
 };
-
-// Why nothing may be sent to an agent now; empty when it may. `waits` is whether time alone may change it.
-struct Refusal {
-  std::string why;
-  bool waits = false;
-};
-std::optional<Refusal> refusal(const watchdog::Agent& agent, bool own_channel);
 
 // The text an agent gets for its assignments.
 std::string assignment_text(const std::vector<const hub::InboxItem*>& items, bool again);

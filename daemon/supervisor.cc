@@ -174,7 +174,20 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
       request_look();
     }
   }
+  if (entry.agent.phase == wd::Phase::launching) tell_early(entry);
   admit();
+}
+
+// A quick agent speaks before the engine has answered that it started it.
+void Supervisor::tell_early(Entry& entry) {
+  if (entry.early.empty()) return;
+  asio::post(world_.io,
+             [this, name = entry.agent.name, run = entry.agent.run, guard = std::weak_ptr<int>(alive_)] {
+               Entry* known = guard.expired() ? nullptr : find(name.str());
+               if (known == nullptr) return;
+               for (const agents::Signal& signal : std::exchange(known->early, {}))
+                 on_signal(name, run, signal);
+             });
 }
 
 std::size_t Supervisor::alive() const {
@@ -246,7 +259,10 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
 void Supervisor::sync_link(Entry& entry) {
   const wd::Phase phase = entry.agent.phase;
   const bool wanted = phase == wd::Phase::starting || phase == wd::Phase::launching || phase == wd::Phase::up;
-  if (entry.link && (!wanted || entry.link_run != entry.agent.run)) entry.link.reset();
+  if (entry.link && (!wanted || entry.link_run != entry.agent.run)) {
+    entry.link.reset();
+    entry.early.clear();
+  }
   if (!wanted || entry.link) return;
   const auto adapter = agents::find_adapter(entry.spec.runner);
   if (!adapter) return;
@@ -268,11 +284,16 @@ void Supervisor::sync_link(Entry& entry) {
                                   });
                                 });
   if (auto started = entry.link->start(); !started) log_error(started.error());
+  if (const auto pane = world_.panes.pane_of(name); pane && !pane->dead) entry.link->title(pane->title);
 }
 
 void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signal& signal) {
   Entry* entry = find(name.str());
   if (entry == nullptr || entry->agent.run != run) return;
+  if (entry->agent.phase == wd::Phase::starting || !entry->early.empty()) {
+    if (entry->early.size() < kMaxEarlySignals) entry->early.push_back(signal);
+    return;
+  }
   if (signal.kind == agents::SignalKind::session_learned && signal.id != entry->session_id) {
     entry->session_id = signal.id;
     if (auto saved = world_.journal.save_session(name, signal.id); !saved) log_error(saved.error());
@@ -330,10 +351,13 @@ void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
   }
 }
 
-// A kill may have been for memory: only an inspect tells whether the main process was.
+// After an oom event a kill may have been the main process's end for memory, or a child's: only an inspect
+// tells. It is asked only then, because the engine answers it once it has torn the container down.
 void Supervisor::died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event) {
   const int code = event.exit_code.value_or(0);
-  if (code != kKilled) return feed(name, wd::ContainerDied{run, code, false});
+  const Entry* entry = find(name.str());
+  const bool for_memory = code == kKilled && entry != nullptr && entry->agent.live.oom_child;
+  if (!for_memory) return feed(name, wd::ContainerDied{run, code, false});
   asio::co_spawn(world_.io, world_.engine.inspect(event.container_id),
                  [this, name, run, code, guard = std::weak_ptr<int>(alive_)](
                      std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {
@@ -410,7 +434,11 @@ boost::asio::awaitable<void> Supervisor::look_loop() {
 
 void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs) {
   engine_reachable_ = true;
-  for (const auto& [name, pane] : sight.panes) world_.panes.seen(pane);
+  for (const auto& [name, pane] : sight.panes) {
+    world_.panes.seen(pane);
+    if (Entry* entry = find(name); entry != nullptr && entry->link && !pane.dead)
+      entry->link->title(pane.title);
+  }
   for (const auto& [name, epoch] : epochs) {
     if (Entry* entry = find(name)) feed(entry->agent.name, observed_of(sight, name, epoch));
   }

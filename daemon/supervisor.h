@@ -50,6 +50,8 @@ struct World {
   Panes& panes;
 };
 
+constexpr std::size_t kMaxEarlySignals = 64;
+
 // The signal that decided the state, for `explain`.
 struct DecidingSignal {
   agents::Signal signal;
@@ -68,6 +70,7 @@ struct Entry {
   RunId link_run;
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
   std::optional<DecidingSignal> last_signal;
+  std::vector<agents::Signal> early;  // told before the engine's answer to the start; told again after it
   boost::asio::steady_timer timer;
 };
 
@@ -127,6 +130,7 @@ class Supervisor {
   void reap_orphans(const Sight& sight);
   void apply(Entry& entry, watchdog::Step next);
   void after_phase(Entry& entry, watchdog::Phase before);
+  void tell_early(Entry& entry);
   void perform(Entry& entry, const watchdog::Action& action);
   void engine_effect(Entry& entry, watchdog::Effect effect, RunId run, Task<> task);
   void create(Entry& entry, const watchdog::Create& action);

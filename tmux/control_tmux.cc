@@ -400,6 +400,9 @@ Task<std::string> ControlTmux::Impl::capture(PaneId pane, int history_lines, Ren
 
 Task<Pane> ControlTmux::Impl::respawn(PaneId pane, std::vector<std::string> argv) {
   if (auto valid = check_argv(argv); !valid) co_return pass(valid.error());
+  // tmux keeps the title of the program before, which may say that it is idle.
+  if (auto cleared = co_await do_command({"select-pane", "-t", pane.str(), "-T", ""}); !cleared)
+    co_return pass(cleared.error());
   std::vector<std::string> words = {"respawn-pane", "-k", "-t", pane.str(), "--"};
   for (std::string& word : pane_command(std::move(argv))) words.push_back(std::move(word));
   if (auto done = co_await do_command(std::move(words)); !done) co_return pass(done.error());

@@ -7,60 +7,21 @@ Prints one line a case and ends with `N passed, N failed`; exit 0 only if some p
 """
 import argparse
 import concurrent.futures
-import http.client
-import json
 import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 DEFAULT_LIMIT_S = 30   # one case; a file `limit` says otherwise
 CLEANUP_LIMIT_S = 30   # `agentmesh down --agents` after a case
 SHOWN_BYTES = 3000     # of what a failed case printed
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-class Engine:
-    """The Docker engine, as far as the cases need it: is it there, which images, what did a case leave."""
-
-    def __init__(self):
-        named = os.environ.get("DOCKER_HOST", "")
-        self.path = named.removeprefix("unix://") or "/var/run/docker.sock"
-
-    def call(self, method, path):
-        connection = http.client.HTTPConnection("engine", timeout=20)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(20)
-        try:
-            connection.sock.connect(self.path)
-            connection.request(method, path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except OSError:
-            return 0, b""
-        finally:
-            connection.close()
-
-    def answers(self):
-        return self.call("GET", "/_ping")[0] == 200
-
-    def has_image(self, name):
-        return self.call("GET", f"/images/{name}/json")[0] == 200
-
-    def containers_of(self, folder):
-        status, body = self.call("GET", "/containers/json?all=1")
-        for container in json.loads(body) if status == 200 else []:
-            if any(mount.get("Source", "").startswith(folder) for mount in container.get("Mounts", [])):
-                yield container["Id"]
-
-    def remove(self, container):
-        self.call("DELETE", f"/containers/{container}?force=1&v=1")
+sys.path.insert(0, str(HERE.parent / "lib"))
+import isolated  # noqa: E402
 
 
 class Case:
@@ -112,16 +73,7 @@ def matches(lines, patterns):
 
 
 def environment_of(place, program):
-    kept = {name: os.environ[name] for name in ("DOCKER_HOST", "XDG_RUNTIME_DIR", "ASAN_OPTIONS", "UBSAN_OPTIONS",
-                                                "TSAN_OPTIONS") if name in os.environ}
-    return kept | {
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "HOME": f"{place}/home",
-        "AGENTMESH_HOME": f"{place}/mesh",
-        "AGENTMESH_TMUX_SOCKET": f"case-{os.path.basename(place)}",
-        "TERM": "xterm-256color",
-        "LC_ALL": "C.UTF-8",
-        "NO_COLOR": "1",
+    return isolated.environment_of(place, program, f"case-{os.path.basename(place)}") | {
         "PROGRAM_FOLDER": str(program.parent),
         "SOURCE": str(HERE.parents[1]),
     }
@@ -143,26 +95,6 @@ def run_command(case, place, environment):
     return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
-def processes_of(environment):
-    """Processes that a case started: they carry its AGENTMESH_HOME."""
-    mark = f"AGENTMESH_HOME={environment['AGENTMESH_HOME']}\0".encode()
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                yield int(entry.name)
-        except OSError:
-            continue  # it ended meanwhile, or is another user's
-
-
-def ended(environment, limit_s):
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if not list(processes_of(environment)):
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def clean_up(place, program, environment, engine):
     """Ends what the case left, and names what `agentmesh down --agents` should have ended."""
     if os.path.exists(environment["AGENTMESH_HOME"]):
@@ -173,8 +105,8 @@ def clean_up(place, program, environment, engine):
             yield "`agentmesh down --agents` did not return"
     subprocess.run(["tmux", "-L", environment["AGENTMESH_TMUX_SOCKET"], "kill-server"], env=environment,
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if not ended(environment, 5):
-        for pid in processes_of(environment):
+    if not isolated.ended(environment, 5):
+        for pid in isolated.processes_of(environment):
             yield f"left a process behind: {pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
             os.kill(pid, signal.SIGKILL)
     for container in list(engine.containers_of(place + "/")):
@@ -217,7 +149,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
-    program, engine = arguments.program.resolve(), Engine()
+    program, engine = arguments.program.resolve(), isolated.Engine()
     if not os.access(program, os.X_OK):
         sys.exit(f"{program} is not there: run scripts/build")
     counts = {"passed": 0, "failed": 0, "skipped": 0}

@@ -69,6 +69,15 @@ TEST(PaneModes, LongAndBrokenSequencesAreBounded) {
   EXPECT_LE(modes.replay().size(), kMaxModesText);
 }
 
+TEST(Overlap, IsTheMostThatFits) {
+  EXPECT_EQ(overlap("one two", "two three"), 3U);
+  EXPECT_EQ(overlap("one two", "three"), 0U);
+  EXPECT_EQ(overlap("aaa", "aaaa"), 3U);
+  EXPECT_EQ(overlap("", "x"), 0U);
+  EXPECT_EQ(overlap("x", ""), 0U);
+  EXPECT_EQ(overlap("painted", "painted"), 7U);
+}
+
 TEST(JoinChunks, JoinsAndStopsAtWhatIsMalformed) {
   EXPECT_EQ(join_chunks("4\r\n{\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n"), "{\"a\":1}");
   EXPECT_EQ(join_chunks(""), "");

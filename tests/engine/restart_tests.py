@@ -1,0 +1,186 @@
+"""Every end of an agent is seen at once, named, and answered as its kind asks for: restarted with growing delays up
+to the limit, failed at once, or left ended."""
+import time
+
+from mesh import always, check, eventually, same, seconds_of
+
+QUICK = '[watchdog]\nbackoff_first = "200ms"\nbackoff_max = "2s"\n'
+
+
+def crash_of(mesh, name, number=1):
+    """The crash report of the agent's run `number`."""
+    def find():
+        return next((crash for crash in mesh.json("crashes", name) if crash["run"] == number), None)
+    return eventually(15, find, f"the crash report of run {number} of {name}")[0]
+
+
+def until_run(mesh, name, number, limit_s=20):
+    """The agent's container is that of run `number`, and runs."""
+    def runs():
+        return any(box["Name"] == f"/agentmesh-{name}-{number}" and box["State"]["Running"]
+                   for box in mesh.containers(name))
+    return eventually(limit_s, runs, f"run {number} of {name}")[1]
+
+
+def test_crash_is_seen_named_and_restarted(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    mesh.expect(0, "nudge", name, "SAY these are my last words")
+    mesh.until_status(name, "idle")
+    same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "the engine's kill")
+    until_run(mesh, name, 2)
+    died = mesh.engine_events(name, "die")[0][1]
+    seen = seconds_of(mesh.events(name, "ended")[0]["at"])
+    bench.measured("crash seen after the engine's own event", (seen - died) * 1000, 100, "ms")
+    crash = crash_of(mesh, name)
+    same((crash["exit_code"], crash["signal"], crash["signal_name"], crash["reason"]), (137, 9, "SIGKILL", "killed"),
+         "exit code, signal and reason")
+    same(crash["restart"], {"number": 1, "limit": 3}, "restart")
+    check(any("these are my last words" in line for line in crash["terminal"]),
+          f"the terminal's text is not in the report: {crash['terminal'][-10:]}")
+    check(crash["next_restart_at"] and crash["container"]["id"] and crash["events"], f"a field is empty: {crash}")
+    last = mesh.expect(0, "crashes", name, "--last").stdout
+    for word in ("137", "SIGKILL", "killed", "these are my last words", "restart 1 of 3"):
+        check(word in last, f"'{word}' is not in `crashes --last`:\n{last}")
+    log = (mesh.home / "logs" / f"crash-{name}.log").read_text()
+    check("SIGKILL" in log and "these are my last words" in log, f"the crash log says:\n{log}")
+    mesh.until_status(name, "idle")
+    mesh.expect(0, "nudge", name, "are you back?")
+    same(mesh.messages(name)[-1], "are you back?", "a message to the restarted agent")
+
+
+def test_crash_loop_is_bounded(bench):
+    mesh = bench.mesh('[watchdog]\nmax_restarts = 3\nbackoff_first = "400ms"\nbackoff_max = "1s"\n')
+    name = mesh.name()
+    mesh.run(*mesh.start_words(name, "--start-after 100 --crash-after 300 --exit 7"))
+    mesh.until_status(name, "failed", limit_s=30)
+    starts = [at for _, at in mesh.engine_events(name, "start")]
+    deaths = [at for _, at in mesh.engine_events(name, "die")]
+    same(len(starts), 4, "starts for 3 restarts")
+    worst = 0.0
+    for number, delay in enumerate((0.4, 0.8, 1.0), start=1):
+        crash = crash_of(mesh, name, number)
+        planned = seconds_of(crash["next_restart_at"]) - seconds_of(mesh.events(name, "ended")[number - 1]["at"])
+        worst = max(worst, abs(planned - delay) / delay)
+        check(starts[number] - deaths[number - 1] >= 0.75 * delay,
+              f"restart {number} came {starts[number] - deaths[number - 1]:.3f} s after the crash, delay {delay} s")
+    bench.measured("planned delays off the curve", worst * 100, 25.5, "%")
+    late = max(starts[n] - seconds_of(crash_of(mesh, name, n)["next_restart_at"]) for n in (1, 2, 3))
+    bench.measured("start after its planned time", late, 2, "s")
+    agent = mesh.agent(name)
+    check("restart limit" in agent["reason"] and "exit code 7" in agent["reason"], f"the reason is {agent['reason']}")
+    same(len(mesh.events(name, "failed")), 1, "events 'failed'")
+    always(60 if bench.full else 10, lambda: not mesh.containers(name) and mesh.agent(name)["status"] == "failed",
+           "failed, and no container")
+    mesh.expect(0, "crashes", name, "--last")
+    mesh.refused(6, "failed", "nudge", name, "hello")
+    # A person may start it again, and that is not counted.
+    mesh.run(*mesh.start_words(name, "--busy 60"))
+    mesh.until_status(name, "idle")
+    same(mesh.agent(name)["restarts"]["count"], 0, "restarts after a person's start")
+
+
+def test_permanent_error_is_not_retried(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.name()
+    words = list(mesh.start_words(name))
+    words[words.index("--command") + 1] = "no-such-program --with options"
+    mesh.refused(1, "command not found", *words)
+    same(mesh.agent(name)["status"], "failed", "status")
+    always(5, lambda: mesh.agent(name)["status"] == "failed", "failed")
+    bench.measured("starts", len(mesh.engine_events(name, "start")), 1, "start")
+    same(mesh.agent(name)["exit"]["reason"], "command_not_found", "exit reason")
+    check(any("not found" in line for line in crash_of(mesh, name)["terminal"]), "the shell's message is not reported")
+
+
+def test_removed_container_is_named_and_restarted(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    mesh.engine.remove(mesh.container(name)["Id"])
+    took = until_run(mesh, name, 2)
+    bench.measured("another run after the removal", took, 10, "s")
+    crash = crash_of(mesh, name)
+    check(crash["reason"] in ("container_gone", "killed"), f"the reason is {crash['reason']}")
+    mesh.until_status(name, "idle")
+
+
+def test_killed_session_comes_back(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    before = mesh.container(name)["State"]["StartedAt"]
+    same(mesh.tmux("kill-session", "-t", f"=agentmesh-{name}").returncode, 0, "tmux kill-session")
+    took = eventually(10, lambda: f"agentmesh-{name}" in mesh.sessions() and "fake-agent is up" in mesh.screen(name),
+                      "the session is back and painted")[1]
+    bench.measured("session back", took, 3, "s")
+    same(mesh.container(name)["State"]["StartedAt"], before, "StartedAt")
+    mesh.expect(0, "nudge", name, "still there?")
+    same(mesh.messages(name), ["still there?"], "messages")
+
+
+def named_out_of_memory(bench, options, field, reason):
+    mesh = bench.mesh(QUICK)
+    name = mesh.name()
+    mesh.run(*mesh.start_words(name, options))
+    crash = crash_of(mesh, name)
+    same((crash["reason"], crash["out_of_memory"][field]), (reason, True), f"reason and out_of_memory.{field}")
+    died = mesh.engine_events(name, "die")[0][1]
+    bench.measured("named after the end", seconds_of(crash["at"]) - died, 2, "s")
+    return mesh, name
+
+
+def test_out_of_memory_of_the_main_process(bench):
+    mesh, name = named_out_of_memory(bench, "--start-after 1500 --eat-memory 200000000", "main", "out_of_memory")
+    mesh.expect(0, "stop", name, "--force")
+
+
+def test_out_of_memory_of_a_child(bench):
+    mesh, name = named_out_of_memory(bench, "--eat-memory-child 200000000 --crash-after 3000 --exit 4", "child",
+                                     "out_of_memory_child")
+    oom = [at for _, at in mesh.engine_events(name, "oom")][0]
+    seen = seconds_of(mesh.events(name, "oom")[0]["at"])
+    bench.measured("child's end for memory told after the engine's own event", seen - oom, 2, "s")
+    mesh.expect(0, "stop", name, "--force")
+
+
+def test_done_agent_stays_ended(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    mesh.press(name, "C-d")
+    mesh.until_status(name, "stopped")
+    same(mesh.agent(name)["exit"]["reason"], "done", "exit reason")
+    same(mesh.agent(name)["reason"][:4], "done", "reason")
+    always(3, lambda: not mesh.containers(name), "no container")
+    same(len(mesh.engine_events(name, "start")), 1, "starts")
+
+
+def test_custom_program_that_ends_with_0_is_done(bench):
+    """Also in the middle of a turn: what a custom program means by 0 is that it has done its job."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    mesh.expect(0, "nudge", name, "BUSY 600000")
+    mesh.press(name, "C-d")
+    mesh.until_status(name, "stopped")
+    same(mesh.agent(name)["exit"]["reason"], "done", "exit reason")
+    always(3, lambda: not mesh.containers(name), "no container")
+
+
+def test_restart_by_a_person_is_not_counted(bench):
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    for run in (2, 3, 4, 5):
+        mesh.expect(0, "restart", name)
+        same(mesh.container(name)["Name"], f"/agentmesh-{name}-{run}", "container")
+    same(mesh.agent(name)["restarts"]["count"], 0, "restarts counted")
+    same(mesh.json("crashes", name), [], "crash reports")
+
+
+def test_stuck_agent_is_nudged_then_restarted(bench):
+    mesh = bench.mesh(QUICK + 'stuck_after = "2s"\nnudge_wait = "2s"\n')
+    name = mesh.start(mesh.name())
+    begun = time.time()
+    mesh.run("nudge", name, "HANG")
+    until_run(mesh, name, 2, limit_s=40)
+    crash = crash_of(mesh, name)
+    same(crash["reason"], "stuck_after_nudge", "reason")
+    bench.measured("stuck to its crash report", seconds_of(crash["at"]) - begun, 30, "s")
+    same(mesh.messages(name)[0], "HANG", "the first message")
