@@ -347,7 +347,8 @@ class Control {
     co_return ok(hub::to_json(*posted));
   }
 
-  // The open ones, or all; each state is asked for by itself, so that finished items never crowd out open ones.
+  // The open ones, or all; each state is asked for by itself, so that finished items never crowd out open
+  // ones.
   Task<Reply> list_items(ServerRequest request) {
     hub::ItemQuery query{.limit = hub::kMaxPage};
     query.agent = request.query_value("agent");

@@ -44,8 +44,9 @@ wd::Delivery verdict_of(DeliveryResult result) {
 
 std::optional<Refusal> refusal(const wd::Agent& agent, bool own_channel) {
   if (agent.phase != wd::Phase::up && agent.phase != wd::Phase::launching) {
-    return Refusal{fmt::format("the agent is {}", wd::to_string(wd::status_of(agent))),
-                   agent.wanted == wd::Wanted::running};
+    const bool comes_by_itself = agent.wanted == wd::Wanted::running && agent.phase != wd::Phase::failed &&
+                                 agent.phase != wd::Phase::held;
+    return Refusal{fmt::format("the agent is {}", wd::to_string(wd::status_of(agent))), comes_by_itself};
   }
   if (agent.phase == wd::Phase::launching) return Refusal{"the agent is starting", true};
   switch (agent.live.condition) {

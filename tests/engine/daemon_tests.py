@@ -1,5 +1,6 @@
 """Agents outlive the daemon and the tmux server; what was stopped stays stopped; the journal and the control socket
 are their owner's, and a home that cannot be used is refused with a cure."""
+import json
 import os
 import shutil
 import signal
@@ -271,3 +272,28 @@ def test_socket_survives_nonsense(bench):
             check(b" 200 " not in answer.split(b"\r\n")[0], f"{nonsense[:60]} was answered with {answer[:100]}")
     mesh.expect(0, "status")
     same(mesh.daemon(), pid, "the daemon's pid")
+
+
+def test_events_are_followed(bench):
+    mesh = bench.mesh()
+    mesh.expect(0, "up")
+    path = mesh.place / "events"
+    with path.open("w") as output:
+        follower = mesh.spawn("events", "-f", "--json", stdout=output)
+
+    def told():
+        return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def tells(word):
+        eventually(10, lambda: word in [event["name"] for event in told()], f"the event '{word}'")
+    try:
+        tells("daemon_started")
+        name = mesh.start(mesh.name())
+        tells("ready")
+        mesh.expect(0, "stop", name)
+        tells("ended")
+    finally:
+        follower.terminate()
+        follower.wait(timeout=10)
+    numbers = [event["seq"] for event in told()]
+    same(numbers, sorted(set(numbers)), "each event once, in order")

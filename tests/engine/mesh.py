@@ -123,12 +123,11 @@ class Mesh:
     def json(self, *words, **options):
         return json.loads(self.expect(0, *words, "--json", **options).stdout)
 
-    def spawn(self, *words):
-        """A command that runs while the test goes on; `close` waits for it."""
-        child = subprocess.Popen([str(self.program), *map(str, words)], env=self.environment, cwd=self.workdir,
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 text=True, errors="replace")
-        return child
+    def spawn(self, *words, stdout=subprocess.PIPE):
+        """A command that runs while the test goes on; the test waits for its end."""
+        return subprocess.Popen([str(self.program), *map(str, words)], env=self.environment, cwd=self.workdir,
+                                stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, text=True,
+                                errors="replace")
 
     # ---- agents
 

@@ -73,7 +73,9 @@ def test_crash_loop_is_bounded(bench):
     always(60 if bench.full else 10, lambda: not mesh.containers(name) and mesh.agent(name)["status"] == "failed",
            "failed, and no container")
     mesh.expect(0, "crashes", name, "--last")
+    begun = time.monotonic()
     mesh.refused(6, "failed", "nudge", name, "hello")
+    bench.measured("nudge of a failed agent refused", time.monotonic() - begun, 2, "s")
     # A person may start it again, and that is not counted.
     mesh.run(*mesh.start_words(name, "--busy 60"))
     mesh.until_status(name, "idle")
