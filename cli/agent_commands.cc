@@ -308,7 +308,8 @@ Result<int> run_nudge(const Arguments& arguments) {
               fmt::format("agentmesh explain {}", arguments.text("NAME"))},
         ErrorForm::text);
   }
-  return arrived ? 0 : kUndelivered;
+  if (arrived) return 0;
+  return result == "unknown" ? exit_code_of(ErrorCode::timeout) : kUndelivered;
 }
 
 Result<int> run_approve(const Arguments& arguments) { return answer_permission(arguments, "allow"); }

@@ -35,9 +35,12 @@ Task<std::string> Effects::create(AgentSpec spec, LaunchInput input) {
   input.image_id = *image;
   input.owner = owner_;
   const auto host = co_await capacity();
+  const auto workspace = policy_.workspace(spec.workdir);
+  if (!workspace) co_return pass(workspace.error());
   auto run = prepare_launch(spec, input, home_, policy_, host);
   if (!run) co_return pass(run.error());
   auto created = co_await engine_.create(name, std::move(*run));
+  if (created) workspaces_.insert_or_assign(*created, *workspace);
   if (created || created.error().code != ErrorCode::conflict) co_return created;
   co_return co_await adopt(name, input);
 }
@@ -54,9 +57,10 @@ Task<std::string> Effects::adopt(const std::string& container, const LaunchInput
                  fmt::format("remove it (docker rm -f {}) or choose another name", container));
 }
 
-Task<> Effects::start(AgentSpec spec, AgentName agent, std::string container_id) {
-  const auto workspace = check_launch(spec, agent, policy_, host_);
-  if (!workspace) co_return pass(workspace.error());
+Task<> Effects::start(std::string container_id) {
+  if (const auto known = workspaces_.extract(container_id); known) {
+    if (auto same = sandbox::recheck(known.mapped()); !same) co_return pass(same.error());
+  }
   auto done = co_await engine_.start(std::move(container_id));
   co_return done;
 }

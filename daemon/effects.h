@@ -11,6 +11,7 @@
 #include "watchdog/action.h"
 #include "watchdog/event.h"
 
+#include <map>
 #include <string>
 
 namespace agentmesh::daemon {
@@ -23,9 +24,9 @@ class Effects {
   // The container's id; one that exists already with our labels is adopted. Errors as the engine's and
   // launch's.
   Task<std::string> create(AgentSpec spec, LaunchInput input);
-  // Judges the paths again first: they may have changed since create. By id, so that a late start never
-  // starts a later container of that name.
-  Task<> start(AgentSpec spec, AgentName agent, std::string container_id);
+  // By id, so that a late start never starts a later container of that name. The workspace must still be the
+  // folder it was at create. Errors: denied (it was replaced).
+  Task<> start(std::string container_id);
   Task<> stop(AgentName agent, RunId run, Millis timeout);
   Task<> kill(AgentName agent, RunId run);
   Task<> remove(AgentName agent, RunId run);
@@ -41,6 +42,7 @@ class Effects {
   const Home& home_;
   std::string owner_;
   sandbox::HostCapacity host_;
+  std::map<std::string, sandbox::ResolvedSource> workspaces_;  // by container id, from create to start
 };
 
 }  // namespace agentmesh::daemon

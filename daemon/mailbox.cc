@@ -6,6 +6,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -193,6 +195,7 @@ void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
   asio::co_spawn(
       io_,
       [this, agent, run = nudge.run]() -> asio::awaitable<void> {
+        co_await asio::post(io_, asio::use_awaitable);  // never inside the step that asked
         const agents::Message message{
             .id = new_id("msg"), .text = parts_.config.watchdog.nudge_text, .limit = kSendLimit};
         const Sent sent = co_await attempt(agent, message);

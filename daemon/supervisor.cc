@@ -400,7 +400,6 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     world_.panes.all_gone();
     world_.events.add("", "tmux_lost", server_lost->reason);
   } else if (const auto* back = std::get_if<tmux::ServerBack>(&event)) {
-    tmux_pid_ = back->server_pid;
     world_.events.add("", "tmux_back",
                       back->fresh ? "a new server: panes are opened again" : "the server answers");
     if (!back->fresh) return;

@@ -115,9 +115,6 @@ class Supervisor {
   void on_engine_connected();
   void on_engine_lost(const Error& error);
   void on_tmux_event(const tmux::Event& event);
-  bool engine_reachable() const { return engine_reachable_; }
-  const std::string& tmux_version() const { return tmux_version_; }
-  pid_t tmux_pid() const { return tmux_pid_; }
 
   // Asks for one look at engine and tmux, now; several asks become one.
   void request_look();
@@ -158,8 +155,6 @@ class Supervisor {
   bool looking_ = false;
   bool engine_reachable_ = false;
   bool stopped_ = false;
-  std::string tmux_version_;
-  pid_t tmux_pid_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // expires with us: late answers are dropped
 };
 

@@ -44,8 +44,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                  [](const wd::Persist&) {},
                  [&](const wd::Create& create_action) { create(entry, create_action); },
                  [&](const wd::Start& a) {
-                   engine_effect(entry, wd::Effect::start, a.run,
-                                 world_.effects.start(entry.spec, name, a.container_id));
+                   engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(a.container_id));
                  },
                  [&](const wd::Stop& a) {
                    engine_effect(entry, wd::Effect::stop, a.run, world_.effects.stop(name, a.run, a.timeout));
