@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "daemon/control_api.h"
 #include "daemon/crash_report.h"
@@ -30,6 +31,7 @@ namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 constexpr std::size_t kCrashEvents = 20;
+constexpr Millis kStartOver{60'000};  // the start is over: engine and tmux were looked at, agents adopted
 
 std::string own_path() {
   std::error_code ec;
@@ -264,6 +266,10 @@ Result<void> run(const config::Config& config, const Home& home) {
   asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code ec, int) {
     if (!ec) daemon.stop();
+  });
+  asio::steady_timer start_over(io, kStartOver);
+  start_over.async_wait([](boost::system::error_code ec) {
+    if (!ec) release_start_memory();
   });
   io.run();
   return {};
