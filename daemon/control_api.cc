@@ -147,7 +147,9 @@ class Control {
     auto spec = resolve_spec(parts_.config, name->str(), *settings, *here);
     if (!spec) co_return pass(spec.error());
     if (auto fit = co_await check(*name, *spec); !fit) co_return pass(fit.error());
-    if (auto begun = parts_.supervisor.start(*name, std::move(*spec)); !begun) co_return pass(begun.error());
+    const std::string agent_id = co_await parts_.hub.id_for(*name, *spec);
+    if (auto begun = parts_.supervisor.start(*name, std::move(*spec), agent_id); !begun)
+      co_return pass(begun.error());
     co_return co_await started(*name);
   }
 

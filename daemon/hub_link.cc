@@ -133,6 +133,15 @@ void HubLink::put_state(const Entry& entry) {
   if (auto put = client_.put_state(std::move(state)); !put) log_error(put.error());
 }
 
+asio::awaitable<std::string> HubLink::id_for(AgentName name, AgentSpec spec) {
+  const Entry* known = supervisor_->find(name.str());
+  if (known != nullptr && !known->agent_id.empty()) co_return known->agent_id;
+  if (!client_.connected()) co_return "";
+  const auto registered = co_await client_.register_agent(
+      {.name = name.str(), .host = host_, .runner = spec.runner, .model = spec.model});
+  co_return registered ? registered->agent_id : "";
+}
+
 void HubLink::report(const hub::ItemReport& report) {
   if (auto put = client_.report(report); !put) log_error(put.error());
 }

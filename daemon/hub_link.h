@@ -29,6 +29,8 @@ class HubLink {
 
   // Registers the agent if it has no id yet, else tells its newest state.
   void changed(Entry& entry);
+  // The id of an agent that is about to be started for the first time; empty while the hub is away.
+  boost::asio::awaitable<std::string> id_for(AgentName name, AgentSpec spec);
   void report(const hub::ItemReport& report);
   hub::HubClient& client() { return client_; }
 

@@ -72,7 +72,7 @@ void Supervisor::stop() {
   note_change();
 }
 
-Result<void> Supervisor::start(const AgentName& name, AgentSpec spec) {
+Result<void> Supervisor::start(const AgentName& name, AgentSpec spec, const std::string& agent_id) {
   const std::string hash = hash_of(spec);
   Entry* known = find(name.str());
   if (known != nullptr && known->agent.wanted == wd::Wanted::running &&
@@ -81,7 +81,7 @@ Result<void> Supervisor::start(const AgentName& name, AgentSpec spec) {
     return fail(ErrorCode::conflict, "start", fmt::format("{} is already running", name.str()),
                 fmt::format("agentmesh attach {0}, or agentmesh restart {0}", name.str()));
   }
-  AgentRow row{wd::make_agent(name, world_.clock.now()), std::move(spec), "", ""};
+  AgentRow row{wd::make_agent(name, world_.clock.now()), std::move(spec), agent_id, ""};
   if (known != nullptr) row = AgentRow{known->agent, std::move(row.spec), known->agent_id, known->session_id};
   if (auto saved = world_.journal.save(row); !saved) return saved;
   if (known == nullptr) {

@@ -95,7 +95,7 @@ class Supervisor {
   void stop();
 
   // Errors: conflict (it runs or is being started), exhausted or others of the journal.
-  Result<void> start(const AgentName& name, AgentSpec spec);
+  Result<void> start(const AgentName& name, AgentSpec spec, const std::string& agent_id);
   // Errors: not_found.
   Result<void> ask_stop(const AgentName& name, Millis timeout, watchdog::StopManner manner);
   Result<void> ask_restart(const AgentName& name, Millis timeout);
