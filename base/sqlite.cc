@@ -2,6 +2,7 @@
 
 #include "base/unique_fd.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -241,8 +242,9 @@ Result<void> Database::check() {
   if (!statement) return pass(statement.error());
   const auto row = statement->step();
   if (!row) return pass(row.error());
-  const std::string answer = statement->column_text(0);
+  std::string answer = statement->column_text(0);
   if (answer == "ok") return {};
+  std::ranges::replace(answer, '\n', ' ');
   return pass(error_of(SQLITE_CORRUPT, stage_, fmt::format("{}: {}", path_, answer)));
 }
 

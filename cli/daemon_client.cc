@@ -79,12 +79,15 @@ Result<void> ensure_daemon(const daemon::Home& home) {
       start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
   if (!pid) return pass(pid.error());
   const auto deadline = std::chrono::steady_clock::now() + kStartLimit;
+  bool running = true;
   while (std::chrono::steady_clock::now() < deadline) {
     if (answers(home)) return {};
     int status = 0;
-    if (::waitpid(*pid, &status, WNOHANG) == *pid) {
-      if (answers(home)) return {};  // another command started one at the same moment
-      return pass(early_end(output, status));
+    if (running && ::waitpid(*pid, &status, WNOHANG) == *pid) {
+      running = false;
+      const Error end = early_end(output, status);
+      // Another command started one at the same moment: that one will answer.
+      if (end.code != ErrorCode::conflict || end.stage != "daemon") return pass(end);
     }
     std::this_thread::sleep_for(kStartPoll);
   }

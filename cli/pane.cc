@@ -35,6 +35,8 @@ constexpr std::size_t kBuffer = 64 * 1024;  // bytes on their way, each directio
 constexpr Millis kFirstRetry{100};          // doubles up to kLastRetry
 constexpr Millis kLastRetry{5000};
 constexpr Millis kStartPatience{10000};       // for an engine that does not answer at the start
+constexpr int kPastLines = 2000;              // of the engine's log, shown by the first relay of a container
+constexpr Millis kPastPatience{1000};         // for that log
 constexpr Millis kSilence{2000};              // then a person is told that the engine is away
 constexpr Millis kExitCodeAfterStream{2000};  // from the end of the stream to the exit code
 constexpr Millis kStreamAfterExitCode{1000};  // from the exit code to the last byte
@@ -103,6 +105,8 @@ class Relay {
   void start_call(std::optional<EngineCall>& call, std::string request);
   void take_exit(const std::string& body);
   void begin_relay();
+  void on_log();
+  void show_past(std::string past);
   void stream_ended();
   void send_size();
   void show(std::string_view notice);
@@ -120,6 +124,8 @@ class Relay {
   std::optional<EngineCall> inspect_;
   std::optional<EngineCall> attach_;
   std::optional<EngineCall> resize_;
+  std::optional<EngineCall> log_;  // what the program said before the first attach; the stream waits for it
+  std::string first_;              // of the stream, while log_ is asked
   UniqueFd stream_;
   std::string to_terminal_;
   std::string to_container_;
@@ -130,12 +136,14 @@ class Relay {
   Time started_ = now();
   Time lost_at_ = now();
   bool attached_once_ = false;
+  bool modes_known_ = false;  // an earlier relay of this container has kept them
   bool told_ = false;
   std::optional<int> exit_code_;  // of the container; the stream may still hold its last bytes
   std::optional<Time> retry_at_;
   std::optional<Time> resize_at_;
   std::optional<Time> give_up_at_;  // waiting for the exit code, or for the last bytes
   std::optional<Time> save_at_;
+  std::optional<Time> log_until_;
   std::optional<Ending> ending_;
 };
 
@@ -169,6 +177,8 @@ void Relay::restart_later(const Error& error) {
   inspect_.reset();
   attach_.reset();
   resize_.reset();
+  log_.reset();
+  log_until_.reset();
   stream_.reset();
   give_up_at_.reset();
   if (!attached_once_ && now() - started_ > kStartPatience) return end(kExitNoEngine, describe(error));
@@ -195,7 +205,8 @@ std::vector<Relay::Source> Relay::sources() {
   if (inspect_) all.push_back({inspect_->fd(), inspect_->wants(), &Relay::on_inspect});
   if (attach_) all.push_back({attach_->fd(), attach_->wants(), &Relay::on_attach});
   if (resize_) all.push_back({resize_->fd(), resize_->wants(), &Relay::on_resized});
-  if (stream_.valid() && to_terminal_.size() < kBuffer)
+  if (log_) all.push_back({log_->fd(), log_->wants(), &Relay::on_log});
+  if (stream_.valid() && !log_ && to_terminal_.size() < kBuffer)
     all.push_back({stream_.get(), POLLIN, &Relay::on_stream});
   if (stream_.valid() && !to_container_.empty()) {
     all.push_back({stream_.get(), POLLOUT, &Relay::on_stream_writable});
@@ -227,7 +238,7 @@ void Relay::wait_for_something() {
 std::optional<Time> Relay::next_moment() const {
   std::optional<Time> next;
   const std::optional<Time> resize = stream_.valid() && !resize_ ? resize_at_ : std::nullopt;
-  for (const std::optional<Time>& moment : {retry_at_, resize, give_up_at_, save_at_}) {
+  for (const std::optional<Time>& moment : {retry_at_, resize, give_up_at_, save_at_, log_until_}) {
     if (moment && (!next || *moment < *next)) next = moment;
   }
   return next;
@@ -236,6 +247,7 @@ std::optional<Time> Relay::next_moment() const {
 void Relay::at_moments() {
   const auto due = [](const std::optional<Time>& moment) { return moment && *moment <= now(); };
   if (due(save_at_)) save_modes();
+  if (due(log_until_)) show_past("");
   if (due(give_up_at_)) {
     if (exit_code_) return end(*exit_code_, "");
     restart_later({ErrorCode::unavailable, "engine", "the stream ended but not the container", ""});
@@ -332,18 +344,46 @@ void Relay::on_attach() {
 }
 
 void Relay::begin_relay() {
-  const std::string first = attach_->take_rest();
+  first_ = attach_->take_rest();
   stream_ = attach_->take_socket();
   attach_.reset();
-  modes_.feed(first);
-  to_terminal_ += first;
+  const bool comes_late = !attached_once_ && !modes_known_;
   attached_once_ = true;
   told_ = false;
   backoff_ = kFirstRetry;
+  if (comes_late) {
+    auto asked = EngineCall::start(
+        options_.engine_socket,
+        sandbox::plain_request(target_, "GET", fmt::format("/logs?stdout=1&stderr=1&tail={}", kPastLines)));
+    if (asked) log_.emplace(std::move(*asked));
+    log_until_ = now() + kPastPatience;
+  } else {
+    show_past("");
+  }
   // A program paints anew when its size changes: there and back.
   const TerminalSize size = terminal_.size();
   sizes_ = {{size.rows > 1 ? size.rows - 1 : 2, size.columns}, size};
   resize_at_ = now();
+}
+
+void Relay::on_log() {
+  const auto done = log_->advance();
+  if (done && !log_->ended()) return;
+  const bool usable = done && log_->status() == 200;
+  show_past(usable ? log_->body() : "");
+}
+
+// The log holds what came before the attach and the first of what came after it, which is said once.
+void Relay::show_past(std::string past) {
+  log_.reset();
+  log_until_.reset();
+  char chunk[16 * 1024];
+  const ssize_t got = past.empty() ? 0 : ::recv(stream_.get(), chunk, sizeof chunk, 0);
+  if (got > 0) first_.append(chunk, static_cast<std::size_t>(got));
+  past += first_.substr(overlap(past, first_));
+  first_.clear();
+  if (modes_.feed(past) && !save_at_) save_at_ = now() + kSaveModes;
+  to_terminal_ += past;
 }
 
 void Relay::on_stream() {
@@ -423,6 +463,7 @@ void Relay::restore_modes() {
   if (options_.state_dir.empty()) return;
   const auto kept = read_file(modes_file(), kMaxModesText);
   if (!kept) return;
+  modes_known_ = true;
   modes_.feed(*kept);
   to_terminal_ += modes_.replay();
 }

@@ -139,4 +139,10 @@ std::string PaneModes::replay() const {
   return text.size() <= kMaxModesText ? text : "";
 }
 
+std::size_t overlap(std::string_view past, std::string_view seen) {
+  std::size_t common = std::min(past.size(), seen.size());
+  while (!past.ends_with(seen.substr(0, common))) --common;
+  return common;
+}
+
 }  // namespace agentmesh::cli

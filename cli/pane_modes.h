@@ -42,4 +42,7 @@ class PaneModes {
   bool keypad_ = false;
 };
 
+// How many of the first bytes of `seen` are the last bytes of `past`: the most that fit.
+std::size_t overlap(std::string_view past, std::string_view seen);
+
 }  // namespace agentmesh::cli

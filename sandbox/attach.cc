@@ -139,7 +139,8 @@ Task<std::unique_ptr<AttachStream>> AttachStream::open(asio::any_io_executor exe
     co_return fail(ErrorCode::invalid, "engine", "'" + plain_text(target.container) + "' is not a container");
   }
   if (target.engine_socket.empty() || target.engine_socket.size() > kMaxSocketPath) {
-    co_return fail(ErrorCode::invalid, "engine", "'" + target.engine_socket + "' is not the path of a socket");
+    co_return fail(ErrorCode::invalid, "engine",
+                   "'" + target.engine_socket + "' is not the path of a socket");
   }
   auto impl = std::make_unique<Impl>(executor);
   impl->limit(kAttachDeadline);

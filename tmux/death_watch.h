@@ -20,8 +20,8 @@ class DeathWatch {
   // seen it too; once for each watch.
   DeathWatch(boost::asio::any_io_executor executor, std::function<void()> poke);
   ~DeathWatch();
-  // Watches exactly the living panes of these. A pane that lives on without its process (a child of it holds the
-  // terminal, or tmux is about to see the end) pokes kLateLooks times and then no more.
+  // Watches exactly the living panes of these. A pane that lives on without its process (a child of it holds
+  // the terminal, or tmux is about to see the end) pokes kLateLooks times and then no more.
   void keep(const std::map<PaneId, Pane>& panes);
 
  private:

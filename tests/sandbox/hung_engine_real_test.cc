@@ -6,8 +6,8 @@
 
 #include <chrono>
 #include <fcntl.h>
-#include <sched.h>
 #include <filesystem>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
