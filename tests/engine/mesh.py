@@ -233,6 +233,7 @@ class Mesh:
         return self.tmux("capture-pane", "-p", "-S", "-200", "-t", f"=agentmesh-{name}:").stdout
 
     def press(self, name, *keys):
+        eventually(10, lambda: self.screen(name).strip(), f"the terminal of {name} is attached")
         same(self.tmux("send-keys", "-t", f"=agentmesh-{name}:", *keys).returncode, 0, "tmux send-keys")
 
     # ---- the end
