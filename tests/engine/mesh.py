@@ -256,6 +256,8 @@ class Mesh:
             subprocess.run([str(self.program), "down", "--agents"], env=self.environment, stdin=subprocess.DEVNULL,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CLEANUP_LIMIT_S)
         self.tmux("kill-server")
+        # tmux leaves its socket behind.
+        pathlib.Path(f"/tmp/tmux-{os.geteuid()}", self.environment["AGENTMESH_TMUX_SOCKET"]).unlink(missing_ok=True)
         if not isolated.ended(self.environment, 5):
             for pid in isolated.processes_of(self.environment):
                 with contextlib.suppress(OSError):
