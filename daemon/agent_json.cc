@@ -1,5 +1,8 @@
 #include "daemon/agent_json.h"
 
+#include "base/json.h"
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace agentmesh::daemon {
@@ -7,6 +10,8 @@ namespace {
 
 using nlohmann::json;
 namespace wd = agentmesh::watchdog;
+
+constexpr std::size_t kAgentBytes = 1024;  // of one agent, about
 
 json time(const std::optional<WallTime>& time) { return time ? json(to_rfc3339(*time)) : json(nullptr); }
 
@@ -22,57 +27,114 @@ json exit_json(const wd::LastExit& exit) {
               {"at", time(exit.at)}};
 }
 
-json sandbox_json(const Entry& entry) {
+// Writes one JSON object member by member. A hundred agents are shown in every `list`: a document for each
+// would take longer than all the rest of the answer.
+class Object {
+ public:
+  explicit Object(std::string& out) : out_(out) { out_ += '{'; }
+  ~Object() { out_ += '}'; }
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+
+  std::string& member(std::string_view name) {
+    if (out_.back() != '{') out_ += ',';
+    out_ += '"';
+    out_ += name;
+    out_ += "\":";
+    return out_;
+  }
+  void text(std::string_view name, std::string_view value) { member(name) += quoted(value); }
+  void text_or_null(std::string_view name, std::string_view value) {
+    member(name) += value.empty() ? "null" : quoted(value);
+  }
+  void time(std::string_view name, const std::optional<WallTime>& value) {
+    text_or_null(name, value ? to_rfc3339(*value) : std::string());
+  }
+  template <class Number>
+  void number(std::string_view name, Number value) {
+    fmt::format_to(std::back_inserter(member(name)), "{}", value);
+  }
+
+ private:
+  static std::string quoted(std::string_view value) {
+    const auto plain = [](unsigned char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; };
+    if (!std::all_of(value.begin(), value.end(), plain)) return dump_json(json(value));
+    std::string text(1, '"');
+    text += value;
+    return text += '"';
+  }
+
+  std::string& out_;
+};
+
+void write_sandbox(std::string& out, const Entry& entry) {
   const bool exists = wd::may_exist(entry.agent);
-  return json{
-      {"container_id", exists ? text_or_null(entry.agent.container_id) : json(nullptr)},
-      {"container_name", exists ? json(container_name(entry.agent.name, entry.agent.run)) : json(nullptr)},
-      {"image", entry.spec.image},
-      {"cpus", entry.spec.cpus},
-      {"memory_bytes", entry.spec.memory_bytes},
-      {"pids", entry.spec.pids},
-      {"network", entry.spec.network}};
+  Object object(out);
+  object.text_or_null("container_id", exists ? entry.agent.container_id : "");
+  object.text_or_null("container_name", exists ? container_name(entry.agent.name, entry.agent.run) : "");
+  object.text("image", entry.spec.image);
+  object.number("cpus", entry.spec.cpus);
+  object.number("memory_bytes", entry.spec.memory_bytes);
+  object.number("pids", entry.spec.pids);
+  object.text("network", entry.spec.network);
 }
 
-json tmux_json(const Entry& entry, const ShowParts& parts) {
+void write_tmux(std::string& out, const Entry& entry, const ShowParts& parts) {
   const auto pane = parts.panes.pane_of(entry.agent.name);
-  return json{{"socket", parts.tmux_socket},
-              {"session", session_name(entry.agent.name)},
-              {"pane", pane ? json(pane->id.str()) : json(nullptr)}};
+  Object object(out);
+  object.text("socket", parts.tmux_socket);
+  object.text("session", session_name(entry.agent.name));
+  object.text_or_null("pane", pane ? pane->id.str() : "");
+}
+
+void write_restarts(std::string& out, const wd::Agent& agent, const config::Watchdog& watchdog) {
+  Object object(out);
+  object.number("count", agent.restarts.size());
+  object.number("limit", watchdog.max_restarts);
+  object.number("window_s", watchdog.restart_window.count() / 1000);
+  object.time("last_at", agent.last_restart_at);
+  object.time("next_at", agent.next_restart_at);
+}
+
+void write_links(Object& object, const Entry& entry, const ShowParts& parts) {
+  {
+    Object hub(object.member("hub"));
+    hub.text_or_null("agent_id", entry.agent_id);
+    hub.number("registered", !entry.agent_id.empty());
+    hub.number("connected", parts.hub_connected);
+  }
+  const auto counts = parts.mailbox.counts(entry.agent.name);
+  Object inbox(object.member("inbox"));
+  inbox.number("pending", counts.pending);
+  inbox.number("delivered", counts.delivered);
 }
 
 }  // namespace
 
-json agent_json(const Entry& entry, const ShowParts& parts) {
+std::string agent_json(const Entry& entry, const ShowParts& parts) {
   const wd::Agent& agent = entry.agent;
-  const auto inbox = parts.mailbox.counts(agent.name);
-  return json{
-      {"name", agent.name.str()},
-      {"agent_id", text_or_null(entry.agent_id)},
-      {"status", wd::to_string(wd::status_of(agent))},
-      {"status_since", to_rfc3339(agent.live.status_since)},
-      {"reason", text_or_null(wd::status_reason(agent))},
-      {"runner", entry.spec.runner},
-      {"model", text_or_null(entry.spec.model)},
-      {"workdir", entry.spec.workdir},
-      {"sandbox", sandbox_json(entry)},
-      {"tmux", tmux_json(entry, parts)},
-      {"restarts",
-       {{"count", agent.restarts.size()},
-        {"limit", parts.config.watchdog.max_restarts},
-        {"window_s", parts.config.watchdog.restart_window.count() / 1000},
-        {"last_at", time(agent.last_restart_at)},
-        {"next_at", time(agent.next_restart_at)}}},
-      {"stuck_since", time(agent.live.stuck_since)},
-      {"nudged_at", time(agent.live.nudged_at)},
-      {"started_at", time(agent.started_at)},
-      {"exit", exit_json(agent.exit)},
-      {"hub",
-       {{"agent_id", text_or_null(entry.agent_id)},
-        {"registered", !entry.agent_id.empty()},
-        {"connected", parts.hub_connected}}},
-      {"inbox", {{"pending", inbox.pending}, {"delivered", inbox.delivered}}},
-  };
+  std::string out;
+  out.reserve(kAgentBytes);
+  {
+    Object object(out);
+    object.text("name", agent.name.str());
+    object.text_or_null("agent_id", entry.agent_id);
+    object.text("status", wd::to_string(wd::status_of(agent)));
+    object.time("status_since", agent.live.status_since);
+    object.text_or_null("reason", wd::status_reason(agent));
+    object.text("runner", entry.spec.runner);
+    object.text_or_null("model", entry.spec.model);
+    object.text("workdir", entry.spec.workdir);
+    write_sandbox(object.member("sandbox"), entry);
+    write_tmux(object.member("tmux"), entry, parts);
+    write_restarts(object.member("restarts"), agent, parts.config.watchdog);
+    object.time("stuck_since", agent.live.stuck_since);
+    object.time("nudged_at", agent.live.nudged_at);
+    object.time("started_at", agent.started_at);
+    object.member("exit") += dump_json(exit_json(agent.exit));
+    write_links(object, entry, parts);
+  }
+  return out;
 }
 
 json explain_json(const Entry& entry, WallTime now) {

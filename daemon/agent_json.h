@@ -4,6 +4,8 @@
 #include "daemon/mailbox.h"
 #include "daemon/supervisor.h"
 
+#include <string>
+
 #include <nlohmann/json_fwd.hpp>
 
 namespace agentmesh::daemon {
@@ -16,7 +18,8 @@ struct ShowParts {
   bool hub_connected = false;
 };
 
-nlohmann::json agent_json(const Entry& entry, const ShowParts& parts);
+// One JSON object, on one line.
+std::string agent_json(const Entry& entry, const ShowParts& parts);
 nlohmann::json explain_json(const Entry& entry, WallTime now);
 nlohmann::json event_json(const EventRow& row);
 

@@ -77,19 +77,21 @@ class Control {
 
   Task<Reply> list(ServerRequest request) {
     const bool all = request.query_value("all") == "1";
-    json agents = json::array();
+    std::string agents = "[";
     const ShowParts parts = show();
     for (const auto& [name, entry] : parts_.supervisor.entries()) {
       const bool stopped = wd::status_of(entry->agent) == wd::Status::stopped;
-      if (all || !stopped) agents.push_back(agent_json(*entry, parts));
+      if (!all && stopped) continue;
+      if (agents.size() > 1) agents += ',';
+      agents += agent_json(*entry, parts);
     }
-    co_return ok(agents);
+    co_return Reply{.body = agents + "]"};
   }
 
   Task<Reply> one(ServerRequest request) {
     const auto entry = entry_of(request);
     if (!entry) co_return pass(entry.error());
-    co_return ok(agent_json(**entry, show()));
+    co_return Reply{.body = agent_json(**entry, show())};
   }
 
   Task<Reply> explain(ServerRequest request) {
@@ -184,7 +186,7 @@ class Control {
     }
     const bool down =
         status == wd::Status::failed || status == wd::Status::restarting || status == wd::Status::stopped;
-    if (!down) co_return ok(agent_json(*entry, show()));
+    if (!down) co_return Reply{.body = agent_json(*entry, show())};
     co_return fail(ErrorCode::internal, "start",
                    fmt::format("{} is {}: {}", name.str(), wd::to_string(status),
                                entry->agent.reason.empty() ? entry->agent.exit.text : entry->agent.reason),
@@ -208,7 +210,7 @@ class Control {
       co_return fail(ErrorCode::timeout, "stop", fmt::format("{} is still stopping", name.str()),
                      "it will be stopped as soon as the engine answers");
     }
-    co_return ok(agent_json(**entry, show()));
+    co_return Reply{.body = agent_json(**entry, show())};
   }
 
   asio::awaitable<bool> gone(AgentName name, Millis limit) {
