@@ -22,11 +22,6 @@ using nlohmann::json;
 constexpr int kUndelivered = 6;
 constexpr std::chrono::milliseconds kFollowPoll{500};
 
-std::string text_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 Result<std::string> agent_path(const Arguments& arguments, std::string_view suffix) {
   const auto name = AgentName::parse(arguments.text("NAME"));
   if (!name) return pass(name.error());

@@ -6,8 +6,8 @@
 #include "cli/daemon_client.h"
 #include "cli/output.h"
 #include "config/load.h"
+#include "daemon/daemon.h"
 #include "sandbox/docker_engine.h"
-#include "sandbox/engine_socket.h"
 #include "sandbox/image.h"
 
 #include <unistd.h>
@@ -34,8 +34,7 @@ Result<T> with_engine(const std::function<Task<T>(sandbox::Engine&)>& conversati
   if (!where) return pass(where.error());
   const auto config = config::load(where->config(), config::system_environment());
   if (!config) return pass(config.error());
-  const auto socket = config->engine.socket.empty() ? sandbox::find_engine_socket(sandbox::this_host())
-                                                    : Result<std::string>(config->engine.socket);
+  const auto socket = daemon::engine_socket(*config);
   if (!socket) return pass(socket.error());
   boost::asio::io_context io(1);
   net::HttpClient http(io.get_executor());

@@ -16,11 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string text_of(const json& item, const char* key) {
-  const auto found = item.find(key);
-  return found != item.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 Result<int> set_item(const Arguments& arguments, const char* verb) {
   const auto item = call_json(
       "POST", fmt::format("/v1/inbox/{}/{}", percent_encode(arguments.text("ID")), verb), json::object());

@@ -94,6 +94,11 @@ std::string coloured_status(std::string_view status) {
   return std::string(status);
 }
 
+std::string text_of(const nlohmann::json& object, std::string_view key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 std::string age_of(std::string_view rfc3339) {
   const auto then = from_rfc3339(rfc3339);
   if (!then) return "";

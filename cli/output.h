@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace agentmesh::cli {
 
 using Row = std::vector<std::string>;
@@ -29,5 +31,8 @@ std::string coloured_status(std::string_view status);
 
 // "3m" since an RFC 3339 time; empty for an empty one.
 std::string age_of(std::string_view rfc3339);
+
+// A text member of an answer; empty when it is absent, null or no text.
+std::string text_of(const nlohmann::json& object, std::string_view key);
 
 }  // namespace agentmesh::cli

@@ -256,8 +256,7 @@ Result<void> run(const config::Config& config, const Home& home) {
   }
   auto journal = Journal::open(home.state_db());
   if (!journal) return pass(journal.error());
-  const auto socket = config.engine.socket.empty() ? sandbox::find_engine_socket(sandbox::this_host())
-                                                   : Result<std::string>(config.engine.socket);
+  const auto socket = engine_socket(config);
   if (!socket) return pass(socket.error());
   auto hub_part = open_hub(io, clock, config, home);
   if (!hub_part) return pass(hub_part.error());
@@ -276,6 +275,11 @@ Result<void> run(const config::Config& config, const Home& home) {
 }
 
 }  // namespace
+
+Result<std::string> engine_socket(const config::Config& config) {
+  if (!config.engine.socket.empty()) return config.engine.socket;
+  return sandbox::find_engine_socket(sandbox::this_host());
+}
 
 Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
   const std::size_t colon = text.rfind(':');

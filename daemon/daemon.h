@@ -16,6 +16,9 @@ namespace agentmesh::daemon {
 // it from starting (4: another daemon has this home).
 int run_daemon(const config::Config& config, const Home& home);
 
+// The configured one, else where an engine is found. Errors: invalid (DOCKER_HOST).
+Result<std::string> engine_socket(const config::Config& config);
+
 // "127.0.0.1:8440". Errors: invalid.
 Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text);
 

@@ -39,7 +39,7 @@ class Lines(unittest.TestCase):
         self.assertEqual(1, len(findings("base/a.cc", "// TO" "DO: later\n")))
         self.assertEqual(1, len(findings("docs/a.md", "see /depot/main/x\n")))
         self.assertEqual([], findings("docs/a.md", "the folder build/depot/x\n"))
-        self.assertEqual(1, len(findings("scripts/a", "https://registry." "npmjs.org/x\n")))
+        self.assertEqual(1, len(findings("scripts/a", "https://registry." "npmjs" ".org/x\n")))
 
     def test_heavy_headers_and_pragma(self):
         self.assertEqual(1, len(findings("net/a.h", "#pragma once\n#include <boost/beast/core.hpp>\n")))
