@@ -214,12 +214,12 @@ Task<> ControlTmux::Impl::until_attached(std::shared_ptr<ControlLink> link) {
 
 Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> link) {
   const auto answer = co_await link->ask(
-      Request{.words = {"display-message", "-p", "#{version}\x1f#{pid}\x1f#{socket_path}"}},
-      options_.deadline);
+      Request{.words = {"display-message", "-p", "#{version}:#{pid}:#{socket_path}"}}, options_.deadline);
   if (!answer) co_return pass(answer.error());
-  const auto fields = split(*answer, '\x1f');
-  if (fields.size() != 3) co_return fail(ErrorCode::internal, "tmux", "unexpected answer of the tmux server");
-  ServerInfo server{.version = std::string(fields[0]), .socket_path = std::string(fields[2])};
+  const auto fields = split(*answer, ':');
+  if (fields.size() < 3) co_return fail(ErrorCode::internal, "tmux", "unexpected answer of the tmux server");
+  const std::size_t path = fields[0].size() + fields[1].size() + 2;
+  ServerInfo server{.version = std::string(fields[0]), .socket_path = answer->substr(path)};
   std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), server.pid);
   co_return server;
 }
@@ -278,7 +278,8 @@ void ControlTmux::Impl::on_notice(const Notice& notice) {
   if (notice.name == "subscription-changed") {
     const std::size_t colon = notice.rest.find(" : ");
     if (notice.rest.starts_with(kSubscription) && colon != std::string::npos) {
-      apply(parse_all_panes(std::string_view(notice.rest).substr(colon + 3)));
+      const auto panes = parse_all_panes(std::string_view(notice.rest).substr(colon + 3));
+      panes ? apply(panes) : look_again();
     }
   } else if (notice.name == "sessions-changed" || notice.name == "unlinked-window-close") {
     look_again();

@@ -9,7 +9,7 @@
 namespace agentmesh::tmux {
 namespace {
 
-constexpr char kField = '\x1f';
+constexpr char kField = ':';  // tmux lets it be in no session name; the title comes last
 constexpr char kRecord = '\x1e';
 constexpr std::string_view kFields[] = {"#{pane_id}",      "#{session_name}",     "#{pane_pid}",
                                         "#{pane_dead}",    "#{pane_dead_status}", "#{pane_dead_signal}",
@@ -24,6 +24,19 @@ std::optional<int> number(std::string_view text) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+// The fields of a record; the last one is the rest, whatever is in it.
+std::vector<std::string_view> fields_of(std::string_view record) {
+  std::vector<std::string_view> fields;
+  while (fields.size() + 1 < kFieldCount) {
+    const std::size_t end = record.find(kField);
+    if (end == std::string_view::npos) break;
+    fields.push_back(record.substr(0, end));
+    record.remove_prefix(end + 1);
+  }
+  fields.push_back(record);
+  return fields;
 }
 
 std::unexpected<Error> bad_record(std::string_view record) {
@@ -57,7 +70,7 @@ std::string pane_format() {
 std::string all_panes_format() { return "#{S:#{W:#{P:" + pane_format() + kRecord + "}}}"; }
 
 Result<Pane> parse_pane(std::string_view record) {
-  const std::vector<std::string_view> fields = split(record, kField);
+  const std::vector<std::string_view> fields = fields_of(record);
   if (fields.size() != kFieldCount) return bad_record(record);
   const Result<PaneId> id = parse_pane_id(fields[0]);
   std::optional<int> numbers[kFieldCount];

@@ -1,6 +1,8 @@
 #pragma once
-// What tmux is asked about a pane, and how its answer is read. Fields are separated by bytes that no title
-// can hold (tmux drops control characters from titles), so an agent cannot forge another pane's record. Pure.
+// What tmux is asked about a pane, and how its answer is read. The title, the one thing an agent writes,
+// comes last and ends with the record, by a byte that no title can hold (tmux drops control characters from
+// titles): so an agent forges nothing. No field is separated by a control character, which tmux 3.4 to 3.6
+// prints as an octal escape. Pure.
 
 #include "base/result.h"
 #include "tmux/tmux.h"

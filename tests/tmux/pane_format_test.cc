@@ -7,13 +7,7 @@ namespace {
 
 std::string record(std::string_view dead, std::string_view status, std::string_view signal,
                    std::string_view title) {
-  return fmt::format(
-      "%3\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f"
-      "0\x1f"
-      "1\x1f"
-      "80\x1f"
-      "24\x1f{}",
-      "agentmesh-a", "4711", dead, status, signal, title);
+  return fmt::format("%3:{}:{}:{}:{}:{}:0:1:80:24:{}", "agentmesh-a", "4711", dead, status, signal, title);
 }
 
 TEST(ParsePane, ALivingPane) {
@@ -51,9 +45,14 @@ TEST(ParsePane, ADeathThatTmuxHasNotExplainedYetHasNeither) {
   EXPECT_FALSE(pane->exit_status || pane->signal);
 }
 
+TEST(ParsePane, ATitleCannotForgeAField) {
+  const std::string title = ":1:9:agentmesh-b:%4\\037\\036";
+  EXPECT_EQ(parse_pane(record("0", "", "", title))->title, title);
+}
+
 TEST(ParsePane, WhatIsNotARecordIsRefused) {
-  for (const std::string& text : {std::string(), std::string("%3"), record("x", "", "", ""),
-                                  record("0", "", "", "") + "\x1f", std::string(500, '\x1f')}) {
+  for (const std::string& text :
+       {std::string(), std::string("%3"), record("x", "", "", ""), std::string(500, ':')}) {
     EXPECT_FALSE(parse_pane(text).has_value()) << text;
   }
 }
