@@ -6,6 +6,7 @@
 // The supervisor owns one Link per run. A Link never types into a terminal, never restarts anything, and
 // never guesses: what it cannot read is `unreadable`, a delivery it could not prove is `unknown`.
 
+#include "agents/screen_rules.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
@@ -18,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,16 +78,22 @@ struct LaunchRequest {
   Secret http_password;
 };
 
+enum class Rewrite {
+  keep,    // written only where absent: the program changes it itself
+  always,  // ours: written anew at each start
+};
+
 struct HomeFile {
   std::filesystem::path path;  // relative to the agent's HOME, never leaves it
   std::string content;
   unsigned mode = 0600;
+  Rewrite rewrite = Rewrite::keep;
 };
 
 struct LaunchPlan {
   std::vector<std::string> argv;
   std::map<std::string, std::string> env;
-  std::vector<HomeFile> files;  // written only where absent; always empty for Place::host
+  std::vector<HomeFile> files;  // always empty for Place::host
   bool serves_http = false;     // the Link speaks HTTP: give it http.sock (sandbox) or the port (host)
 };
 
@@ -98,6 +106,10 @@ struct RunnerFacts {
   bool own_answer = false;         // Link::answer works
   bool tells_permission = false;   // an open permission prompt is seen for certain; else typing needs care
   Millis enter_wait{};             // between a paste into the pane and Enter
+  // What answers an open permission prompt in the pane where `own_answer` is not: tmux's names of keys, in
+  // order. Pressed only while the screen shows the prompt. Empty: only a person can.
+  std::span<const std::string_view> allow_keys = {};
+  std::span<const std::string_view> deny_keys = {};
 };
 
 // ---- signals --------------------------------------------------------------------------------------------
@@ -121,7 +133,7 @@ enum class SignalKind {
 
 struct Signal {
   SignalKind kind = SignalKind::activity;
-  std::string source;  // "http", "event", "hook", "title", "output"
+  std::string source;  // "http", "event", "status", "hook", "title", "screen", "output"
   std::string detail;  // one line for `explain`, at most kMaxSignalDetail bytes of UTF-8
   std::string id;      // of the permission, question or session
   std::optional<WallTime> until;
@@ -174,6 +186,8 @@ struct LinkContext {
   const Clock& clock;     // outlives the Link
   // The folder that is mounted at kSandboxRun: the Link binds hook.sock in it and calls http.sock in it.
   std::filesystem::path run_dir;
+  std::filesystem::path
+      home;  // the agent's HOME, as this process sees it: the agent writes there what it likes
   // Host runs only: the port and password of the LaunchRequest. 0: use http.sock.
   std::uint16_t http_port = 0;
   Secret http_password;
@@ -184,7 +198,7 @@ struct LinkContext {
 };
 
 // The destructor ends every conversation; the sink is not called after it. All calls on the one thread.
-// The sink may be called from inside start(), title(), output(); it must not destroy the Link.
+// The sink may be called from inside start(), title(), painted(), screen(); it must not destroy the Link.
 class Link {
  public:
   virtual ~Link() = default;
@@ -193,9 +207,11 @@ class Link {
   // Errors: hook.sock cannot be bound (the rest still works).
   virtual Result<> start() = 0;
 
-  // What the supervisor sees of the pane. Cheap; may be called for every chunk.
+  // What the supervisor sees of the pane: its title, and that its picture changed by the program's own doing
+  // (at most once a second). painted() answers whether the picture should be read; its reading follows.
   virtual void title(std::string_view pane_title) = 0;
-  virtual void output(std::string_view terminal_bytes) = 0;
+  virtual bool painted() = 0;
+  virtual void screen(const ScreenReading& reading) = 0;
 
   // Carries a message through the runner's own channel, or says `unsupported` at once. Never twice for one
   // id, never while something is asked. The outcome is in the value; a failed Result means a defect.
@@ -216,6 +232,8 @@ class Adapter {
   // Pure. Errors: invalid (stage "runner"), with the cure in the hint.
   virtual Result<LaunchPlan> plan(const LaunchRequest& request) const = 0;
   virtual std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const = 0;
+  // What a capture of its pane shows, with SGR codes. Pure. Without rules for the runner always `unknown`.
+  virtual ScreenReading read_screen(std::string_view coloured) const;
 };
 
 // "opencode", "custom" (which knows its state only when the program tells it: docs/runners.md). Errors:

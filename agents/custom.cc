@@ -30,7 +30,7 @@ class CustomLink final : public Link {
       if (!ec && !alive.expired()) ready("process");
     });
     auto hooks = HookSocket::open(context_.executor, context_.run_dir / "hook.sock",
-                                  [this](Signal signal) { take_hook(std::move(signal)); });
+                                  as_signals([this](Signal signal) { take_hook(std::move(signal)); }));
     if (!hooks) return pass(hooks.error());
     hooks_ = std::move(*hooks);
     return {};
@@ -47,11 +47,12 @@ class CustomLink final : public Link {
     if (state || !hooks_told_) throttle_.tell({state.value_or(SignalKind::unreadable), "title"});
   }
 
-  void output(std::string_view terminal_bytes) override {
-    if (terminal_bytes.empty()) return;
+  bool painted() override {
     ready("output");
     activity("output");
+    return false;
   }
+  void screen(const ScreenReading&) override {}
 
   Task<Delivery> deliver(Message) override {
     co_return Delivery{DeliveryResult::unsupported, "this program has no channel of its own"};

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <fcntl.h>
 #include <optional>
 #include <sys/socket.h>
@@ -99,9 +101,17 @@ Result<Signal> parse_hook(std::string_view datagram) {
   return signal;
 }
 
+HookSink as_signals(SignalSink sink) {
+  return [sink = std::move(sink)](const HookDatagram& datagram) {
+    auto signal = parse_hook(datagram.text);
+    if (signal) sink(std::move(*signal));
+    return signal.has_value();
+  };
+}
+
 class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
  public:
-  Receiver(boost::asio::any_io_executor executor, UniqueFd socket, SignalSink sink)
+  Receiver(boost::asio::any_io_executor executor, UniqueFd socket, HookSink sink)
       : socket_(executor, datagram_protocol(), socket.release()), sink_(std::move(sink)) {}
 
   void receive() {
@@ -125,17 +135,20 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
   // The buffer lives for one datagram: a hundred sockets that wait should not hold one each.
   void read() {
     std::array<char, kMaxHookBytes + 1> buffer;  // one more: a longer datagram is seen to be too long
-    const ssize_t bytes = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (bytes >= 0) take(std::string_view(buffer.data(), static_cast<std::size_t>(bytes)));
+    sockaddr_un from{};
+    socklen_t length = sizeof from;
+    const ssize_t bytes = ::recvfrom(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT,
+                                     reinterpret_cast<sockaddr*>(&from), &length);
+    if (bytes < 0) return;
+    const std::size_t named =
+        length > offsetof(sockaddr_un, sun_path) ? length - offsetof(sockaddr_un, sun_path) : 0;
+    take({std::string_view(buffer.data(), static_cast<std::size_t>(bytes)),
+          std::string(from.sun_path, ::strnlen(from.sun_path, named))});
   }
 
-  void take(std::string_view datagram) {
-    auto signal = within_rate() ? parse_hook(datagram) : fail(ErrorCode::exhausted, "hook", "too many");
-    if (!signal) {
-      ++refused;
-      return;
-    }
-    sink_(std::move(*signal));
+  void take(const HookDatagram& datagram) {
+    const bool fits = datagram.text.size() <= kMaxHookBytes;
+    if (!within_rate() || !fits || !sink_(datagram)) ++refused;
   }
 
   bool within_rate() {
@@ -148,7 +161,7 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
   }
 
   datagram_protocol::socket socket_;
-  SignalSink sink_;
+  HookSink sink_;
   Steady::time_point second_began_{};
   int in_this_second_ = 0;
   bool closed_ = false;
@@ -159,7 +172,7 @@ HookSocket::HookSocket(std::shared_ptr<Receiver> receiver) : receiver_(std::move
 HookSocket::~HookSocket() { receiver_->close(); }
 
 Result<std::unique_ptr<HookSocket>> HookSocket::open(boost::asio::any_io_executor executor,
-                                                     const std::filesystem::path& path, SignalSink sink) {
+                                                     const std::filesystem::path& path, HookSink sink) {
   auto socket = bind_datagram(path);
   if (!socket) return pass(socket.error());
   auto receiver = std::make_shared<Receiver>(executor, std::move(*socket), std::move(sink));

@@ -21,6 +21,15 @@ constexpr int kMaxHooksPerSecond = 200;  // of one agent; the rest is dropped. T
 // Errors: invalid, exhausted. Source is "hook".
 Result<Signal> parse_hook(std::string_view datagram);
 
+struct HookDatagram {
+  std::string_view text;  // valid during the call
+  std::string sender;     // the socket's name it came from, as the sender bound it; mostly empty
+};
+// False: not understood.
+using HookSink = std::function<bool(const HookDatagram&)>;
+// The sink of a program that speaks parse_hook's form.
+HookSink as_signals(SignalSink sink);
+
 // Lets any uid send to the socket `name` of the folder (a descriptor): the agent may run as another uid, and
 // who may reach the socket is decided by the folder. Never follows a link, because the agent may put one
 // there at any moment. Errors: not_found, denied (not a socket), internal.
@@ -33,7 +42,7 @@ class HookSocket {
   // folder around it decides who may send (0700). Any length of path will do. Errors: not_found (no folder),
   // denied, internal.
   static Result<std::unique_ptr<HookSocket>> open(boost::asio::any_io_executor executor,
-                                                  const std::filesystem::path& path, SignalSink sink);
+                                                  const std::filesystem::path& path, HookSink sink);
   ~HookSocket();
   HookSocket(const HookSocket&) = delete;
   HookSocket& operator=(const HookSocket&) = delete;

@@ -384,15 +384,17 @@ class OpencodeLink final : public Link {
 
   Result<> start() override {
     core_->begin();
-    auto hooks = HookSocket::open(executor_, run_dir_ / "hook.sock", [core = core_.get()](Signal signal) {
-      if (signal.kind == SignalKind::activity) core->emit(std::move(signal));
-    });
+    auto hooks =
+        HookSocket::open(executor_, run_dir_ / "hook.sock", as_signals([core = core_.get()](Signal signal) {
+                           if (signal.kind == SignalKind::activity) core->emit(std::move(signal));
+                         }));
     if (!hooks) return pass(hooks.error());
     hooks_ = std::move(*hooks);
     return {};
   }
   void title(std::string_view pane_title) override { core_->title(pane_title); }
-  void output(std::string_view) override {}
+  bool painted() override { return false; }
+  void screen(const ScreenReading&) override {}
   Task<Delivery> deliver(Message message) override { return Core::deliver(core_, std::move(message)); }
   Task<> answer(PermissionAnswer answer, std::string reason) override {
     return Core::answer(core_, answer, std::move(reason));

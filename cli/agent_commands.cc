@@ -71,10 +71,11 @@ std::string absolute(const std::string& path) {
 }
 
 Result<json> settings_of(const Arguments& arguments) {
-  constexpr std::array<std::pair<const char*, const char*>, 9> kTexts{{
+  constexpr std::array<std::pair<const char*, const char*>, 10> kTexts{{
       {"--runner", "runner"},
       {"--permissions", "permissions"},
       {"--model", "model"},
+      {"--model-url", "model_url"},
       {"--command", "command"},
       {"--sandbox-image", "image"},
       {"--sandbox-cpu", "cpus"},

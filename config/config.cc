@@ -14,6 +14,7 @@ AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower) {
   AgentSettings merged = upper;
   fill(merged.runner, lower.runner);
   fill(merged.model, lower.model);
+  fill(merged.model_url, lower.model_url);
   fill(merged.command, lower.command);
   fill(merged.workdir, lower.workdir);
   fill(merged.image, lower.image);

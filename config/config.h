@@ -36,6 +36,7 @@ struct Tmux {
 struct AgentSettings {
   std::optional<std::string> runner;
   std::optional<std::string> model;
+  std::optional<std::string> model_url;  // where the runner finds its model
   std::optional<std::string> command;
   std::optional<std::string> workdir;
   std::optional<std::string> image;

@@ -180,6 +180,7 @@ const std::map<std::string, ApplyAgent>& agent_keys() {
   static const std::map<std::string, ApplyAgent> keys{
       {"runner", agent_text(&AgentSettings::runner)},
       {"model", agent_text(&AgentSettings::model)},
+      {"model_url", agent_text(&AgentSettings::model_url)},
       {"command", agent_text(&AgentSettings::command)},
       {"workdir", agent_text(&AgentSettings::workdir)},
       {"image", agent_text(&AgentSettings::image)},

@@ -97,6 +97,7 @@ Result<void> known_network(const std::string& network) {
 json to_json(const AgentSpec& spec) {
   return json{{"runner", spec.runner},
               {"model", spec.model},
+              {"model_url", spec.model_url},
               {"command", spec.command},
               {"workdir", spec.workdir},
               {"image", spec.image},
@@ -114,6 +115,7 @@ Result<AgentSpec> spec_from_json(const json& row) {
     AgentSpec spec;
     row.at("runner").get_to(spec.runner);
     row.at("model").get_to(spec.model);
+    spec.model_url = row.value("model_url", "");  // rows before 0.2 have none
     row.at("command").get_to(spec.command);
     row.at("workdir").get_to(spec.workdir);
     row.at("image").get_to(spec.image);
@@ -150,6 +152,7 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
     return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
   return AgentSpec{.runner = *settings.runner,
                    .model = settings.model.value_or(""),
+                   .model_url = settings.model_url.value_or(""),
                    .command = settings.command.value_or(""),
                    .workdir = *settings.workdir,
                    .image = *settings.image,
@@ -163,9 +166,9 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
 }
 
 Result<config::AgentSettings> settings_from_json(const json& object) {
-  constexpr std::array<std::string_view, 12> kKnown{"permissions", "runner",  "model",  "command",
-                                                    "workdir",     "image",   "cpus",   "memory",
-                                                    "pids",        "network", "mounts", "env"};
+  constexpr std::array<std::string_view, 13> kKnown{"permissions", "runner", "model", "model_url", "command",
+                                                    "workdir",     "image",  "cpus",  "memory",    "pids",
+                                                    "network",     "mounts", "env"};
   if (!object.is_object()) return fail(ErrorCode::invalid, "start", "settings must be an object");
   for (const auto& [key, unused] : object.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
@@ -179,6 +182,7 @@ Result<config::AgentSettings> settings_from_json(const json& object) {
   };
   text("runner", settings.runner);
   text("model", settings.model);
+  text("model_url", settings.model_url);
   text("command", settings.command);
   text("workdir", settings.workdir);
   text("image", settings.image);

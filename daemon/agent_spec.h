@@ -19,6 +19,7 @@ namespace agentmesh::daemon {
 struct AgentSpec {
   std::string runner;
   std::string model;
+  std::string model_url;  // empty: the runner's own configuration decides
   std::string command;
   std::string workdir;  // resolved by the mount policy
   std::string image;    // as the person named it; resolved to an id at each create

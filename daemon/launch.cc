@@ -38,7 +38,7 @@ Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& inp
       .permissions = permissions_from(spec.permissions).value_or(agents::Permissions::ask),
       .command = spec.command,
       .model = spec.model,
-      .provider = {},
+      .provider = {.base_url = spec.model_url, .token_env = ""},
       .conversation = conversation_of(input.conversation, input.session_id),
       .session_id = input.session_id,
       .http_port = agents::kSandboxHttpPort,
@@ -76,11 +76,16 @@ Result<UniqueFd> open_parent(const fs::path& root, const fs::path& relative, con
   return folder;
 }
 
-Result<void> write_absent(const fs::path& root, const agents::HomeFile& file,
-                          const sandbox::Identity& owner) {
+// A file that is ours is made anew beside the old one, which may be a link to anywhere.
+Result<void> write_home_file(const fs::path& root, const agents::HomeFile& file,
+                             const sandbox::Identity& owner) {
   auto parent = open_parent(root, file.path, owner);
   if (!parent) return pass(parent.error());
   const std::string name = file.path.filename().string();
+  if (file.rewrite == agents::Rewrite::always && ::unlinkat(parent->get(), name.c_str(), 0) != 0 &&
+      errno != ENOENT) {
+    return pass(os_error("home", fmt::format("cannot replace {}", file.path.string()), errno));
+  }
   const UniqueFd fd(
       ::openat(parent->get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file.mode));
   if (!fd.valid() && errno == EEXIST) return {};
@@ -99,7 +104,7 @@ Result<void> prepare_folders(const LaunchInput& input, const Home& home, const a
   if (auto made = private_folder(home.agent_run(input.name), owner); !made) return made;
   if (auto made = make_dir(home.agent_pane(input.name), 0700); !made) return made;
   for (const agents::HomeFile& file : plan.files) {
-    if (auto wrote = write_absent(agent_home, file, owner); !wrote) return wrote;
+    if (auto wrote = write_home_file(agent_home, file, owner); !wrote) return wrote;
   }
   return {};
 }

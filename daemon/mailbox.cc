@@ -136,10 +136,12 @@ asio::awaitable<Sent> Mailbox::by_pane(AgentName agent, agents::Message message)
   std::uint64_t before = 0;
   tmux::DeliveryChecks checks;
   checks.forbids = [this, agent](tmux::DeliveryStep) -> asio::awaitable<std::optional<std::string>> {
-    const Entry* entry = parts_.supervisor.find(agent.str());
+    Entry* entry = parts_.supervisor.find(agent.str());
     if (entry == nullptr) co_return "the agent is gone";
     const auto no = refusal(entry->agent, facts_of(*entry).own_delivery);
-    co_return no ? std::optional(no->why) : std::nullopt;
+    if (no) co_return no->why;
+    entry->typed_at = parts_.clock.now();
+    co_return std::nullopt;
   };
   checks.mark = [this, agent, &before] {
     if (const Entry* entry = parts_.supervisor.find(agent.str())) before = entry->changes;

@@ -96,7 +96,11 @@ Task<std::string> Panes::text(AgentName agent, int lines) {
   co_return last_lines(std::move(*captured), lines);
 }
 
-void Panes::seen(const tmux::Pane& pane) { panes_.insert_or_assign(pane.session, pane); }
+std::optional<tmux::Pane> Panes::seen(const tmux::Pane& pane) {
+  const auto [known, fresh] = panes_.try_emplace(pane.session, pane);
+  if (fresh) return std::nullopt;
+  return std::exchange(known->second, pane);
+}
 
 void Panes::gone(const std::string& session) { panes_.erase(session); }
 

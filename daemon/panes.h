@@ -33,8 +33,8 @@ class Panes {
   // The pane's text: `lines` from its end, without trailing blanks. Errors: not_found, those of Tmux.
   Task<std::string> text(AgentName agent, int lines);
 
-  // What tmux tells: a pane as it is now, or gone.
-  void seen(const tmux::Pane& pane);
+  // What tmux tells: a pane as it is now, or gone. seen() answers what was known before.
+  std::optional<tmux::Pane> seen(const tmux::Pane& pane);
   void gone(const std::string& session);
   void all_gone();
   std::optional<tmux::Pane> pane_of(const AgentName& agent) const;

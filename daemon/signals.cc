@@ -38,7 +38,8 @@ const Row* row_of(Kind kind) {
 }
 
 bool native(const agents::Signal& signal) {
-  return signal.source == "http" || signal.source == "event" || signal.source == "hook";
+  return signal.source == "http" || signal.source == "event" || signal.source == "status" ||
+         signal.source == "hook";
 }
 
 }  // namespace

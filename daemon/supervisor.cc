@@ -19,6 +19,7 @@ namespace wd = agentmesh::watchdog;
 constexpr Millis kLeastWait{10};
 constexpr Millis kUnsavedRetry{1'000};  // a row that cannot be saved (disk full) must not spin
 constexpr int kKilled = 137;            // 128 + SIGKILL: perhaps for memory
+constexpr Millis kEcho{2'000};          // a picture this soon after our keystrokes may be their echo
 
 }  // namespace
 
@@ -272,6 +273,7 @@ void Supervisor::sync_link(Entry& entry) {
                               .http = world_.http,
                               .clock = world_.clock,
                               .run_dir = world_.home.agent_run(name),
+                              .home = world_.home.agent_home(name),
                               .http_port = 0,
                               .http_password = {},
                               .conversation = entry.conversation,
@@ -387,10 +389,13 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     }
   };
   if (const auto* changed = std::get_if<tmux::PaneChanged>(&event)) {
-    world_.panes.seen(changed->pane);
+    const auto before = world_.panes.seen(changed->pane);
     for (auto& [name, entry] : entries_) {
-      if (entry->link && session_name(entry->agent.name) == changed->pane.session)
-        entry->link->title(changed->pane.title);
+      if (!entry->link || session_name(entry->agent.name) != changed->pane.session) continue;
+      entry->link->title(changed->pane.title);
+      const bool painted =
+          before && before->id == changed->pane.id && before->painted_s != changed->pane.painted_s;
+      if (painted) picture_changed(*entry, changed->pane);
     }
     if (changed->pane.dead) lost(changed->pane.session);
   } else if (const auto* gone = std::get_if<tmux::PaneGone>(&event)) {
@@ -405,6 +410,20 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     if (!back->fresh) return;
     for (auto& [name, entry] : entries_) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
   }
+}
+
+// The echo of what we typed ourselves is no sign of the program's life.
+void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
+  const WallTime painted{std::chrono::seconds(pane.painted_s)};
+  if (pane.dead || painted <= entry.typed_at + kEcho || !entry.link->painted()) return;
+  asio::co_spawn(world_.io, world_.tmux.capture(pane.id, 0, tmux::Rendering::colour),
+                 [this, name = entry.agent.name, run = entry.link_run, guard = std::weak_ptr<int>(alive_)](
+                     std::exception_ptr, const Result<std::string>& picture) {
+                   Entry* known = guard.expired() ? nullptr : find(name.str());
+                   if (known == nullptr || !known->link || known->link_run != run || !picture) return;
+                   const auto adapter = agents::find_adapter(known->spec.runner);
+                   if (adapter) known->link->screen((*adapter)->read_screen(*picture));
+                 });
 }
 
 void Supervisor::request_look() {

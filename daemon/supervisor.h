@@ -68,6 +68,7 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
+  WallTime typed_at{};        // when we pressed keys in its pane last
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
   std::optional<DecidingSignal> last_signal;
   std::vector<agents::Signal> early;  // told before the engine's answer to the start; told again after it
@@ -133,6 +134,7 @@ class Supervisor {
   void create(Entry& entry, const watchdog::Create& action);
   void notify(Entry& entry, const std::string& event, const std::string& text);
   void sync_link(Entry& entry);
+  void picture_changed(Entry& entry, const tmux::Pane& pane);
   void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
   void arm(Entry& entry, Millis least);
   void admit();

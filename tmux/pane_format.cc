@@ -14,12 +14,12 @@ constexpr char kRecord = '\x1e';
 constexpr std::string_view kFields[] = {"#{pane_id}",      "#{session_name}",     "#{pane_pid}",
                                         "#{pane_dead}",    "#{pane_dead_status}", "#{pane_dead_signal}",
                                         "#{pane_in_mode}", "#{session_attached}", "#{pane_width}",
-                                        "#{pane_height}",  "#{=256:pane_title}"};
+                                        "#{pane_height}",  "#{window_activity}",  "#{=256:pane_title}"};
 constexpr std::size_t kFieldCount = std::size(kFields);
 
 // Empty text is 0, as for the exit status of a pane that lives.
-std::optional<int> number(std::string_view text) {
-  int value = 0;
+std::optional<std::int64_t> number(std::string_view text) {
+  std::int64_t value = 0;
   if (text.empty()) return value;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
@@ -73,7 +73,7 @@ Result<Pane> parse_pane(std::string_view record) {
   const std::vector<std::string_view> fields = fields_of(record);
   if (fields.size() != kFieldCount) return bad_record(record);
   const Result<PaneId> id = parse_pane_id(fields[0]);
-  std::optional<int> numbers[kFieldCount];
+  std::optional<std::int64_t> numbers[kFieldCount];
   for (std::size_t i = 2; i + 1 < kFieldCount; ++i) numbers[i] = number(fields[i]);
   for (std::size_t i = 2; i + 1 < kFieldCount; ++i) {
     if (!numbers[i]) return bad_record(record);
@@ -81,12 +81,13 @@ Result<Pane> parse_pane(std::string_view record) {
   if (!id || fields[1].empty()) return bad_record(record);
   Pane pane{.session = std::string(fields[1]),
             .id = *id,
-            .pid = *numbers[2],
+            .pid = static_cast<pid_t>(*numbers[2]),
             .dead = *numbers[3] != 0,
             .in_mode = *numbers[6] != 0,
-            .attached = *numbers[7],
-            .size = {*numbers[8], *numbers[9]},
-            .title = to_utf8(fields[10])};
+            .attached = static_cast<int>(*numbers[7]),
+            .size = {static_cast<int>(*numbers[8]), static_cast<int>(*numbers[9])},
+            .painted_s = *numbers[10],
+            .title = to_utf8(fields[11])};
   if (pane.dead && !fields[4].empty()) pane.exit_status = numbers[4];
   if (pane.dead && !fields[5].empty()) pane.signal = numbers[5];
   return pane;

@@ -46,11 +46,13 @@ struct Pane {
   bool in_mode = false;            // a person scrolls it (copy mode) or has a menu open
   int attached = 0;                // terminals that show it now
   Size size;
+  std::int64_t painted_s =
+      0;              // when its picture changed last, in s since 1970: by what it wrote, also as an echo
   std::string title;  // UTF-8, at most 256 characters
   bool operator==(const Pane&) const = default;
 };
 
-// What is pushed. A title comes within 1.5 s, a death within 0.1 s, a lost server at once.
+// What is pushed. A title and a new picture come within 1.5 s, a death within 0.1 s, a lost server at once.
 struct PaneChanged {
   Pane pane;
 };

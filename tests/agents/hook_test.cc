@@ -51,8 +51,8 @@ class HookSocketTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void open() {
-    auto opened =
-        HookSocket::open(io_.get_executor(), path(), [this](Signal signal) { seen_.push_back(signal); });
+    auto opened = HookSocket::open(io_.get_executor(), path(),
+                                   as_signals([this](Signal signal) { seen_.push_back(signal); }));
     ASSERT_TRUE(opened) << describe(opened.error());
     socket_ = std::move(*opened);
   }
@@ -149,7 +149,8 @@ TEST_F(HookSocketTest, AFloodIsCut) {
 }
 
 TEST_F(HookSocketTest, AMissingFolderIsAnError) {
-  const auto opened = HookSocket::open(io_.get_executor(), folder_ / "no" / "hook.sock", [](Signal) {});
+  const auto opened =
+      HookSocket::open(io_.get_executor(), folder_ / "no" / "hook.sock", as_signals([](Signal) {}));
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::not_found);
 }
@@ -178,13 +179,11 @@ class CustomLinkTest : public HookSocketTest {
   std::vector<std::string> kinds_;
 };
 
-TEST_F(CustomLinkTest, OutputIsReadyOnceAndActivityOnceASecond) {
-  link_->output("");
-  EXPECT_TRUE(kinds_.empty());
-  link_->output("a");
-  link_->output("b");
+TEST_F(CustomLinkTest, AnotherPictureIsReadyOnceAndActivityOnceASecond) {
+  EXPECT_FALSE(link_->painted());
+  EXPECT_FALSE(link_->painted());
   clock_.advance(Millis{1'000});
-  link_->output("c");
+  EXPECT_FALSE(link_->painted());
   EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "activity", "activity"}));
 }
 

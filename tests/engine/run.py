@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The whole daemon against the real engine and a real tmux, with fake agents. README.md says how it is written.
 
-  run.py --program build/release/agentmesh [--full] [--jobs 1] [NAME...]
+  run.py --program build/release/agentmesh [--folder tests/engine] [--full] [--jobs 1] [NAME...]
 
 Prints one line a test with what it measured, and ends with `N passed, N failed`; exit 0 only if some passed and
 none failed. NAME is a test's name or its beginning. Journal, logs and the engine's list of a failed test are kept
@@ -44,10 +44,11 @@ class Bench:
         mesh.check(value <= limit, f"{what}: {value:.6g} {unit}, the limit is {limit:g} {unit}")
 
 
-def tests():
-    """name -> function, of every function test_* of every module *_tests.py."""
+def tests(folder):
+    """name -> function, of every function test_* of every module *_tests.py of the folder."""
     found = {}
-    for path in sorted(HERE.glob("*_tests.py")):
+    sys.path.insert(0, str(folder))
+    for path in sorted(folder.glob("*_tests.py")):
         module = importlib.import_module(path.stem)
         for name, value in vars(module).items():
             if name.startswith("test_"):
@@ -81,6 +82,7 @@ def run(name, function, program, full):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, default=HERE)
     parser.add_argument("--full", action="store_true", help="longer watches and more kills")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("names", nargs="*")
@@ -90,7 +92,7 @@ def main():
         sys.exit(f"{program} is not there: run scripts/build")
     if not mesh.isolated.Engine().has_image(mesh.IMAGE):
         sys.exit(f"the engine has no {mesh.IMAGE}: run scripts/test-image")
-    chosen = {name: function for name, function in tests().items()
+    chosen = {name: function for name, function in tests(arguments.folder.resolve()).items()
               if not arguments.names or any(name.startswith(given) for given in arguments.names)}
     counts = {True: 0, False: 0}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:

@@ -1,0 +1,138 @@
+#include "agents/sign_fold.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace agentmesh::agents {
+
+namespace {
+
+constexpr std::array<std::string_view, kRungs> kNames = {"status", "hook", "title", "screen"};
+constexpr std::array kAll = {Rung::status, Rung::hook, Rung::title, Rung::screen};
+
+bool asks(Sense sense) { return sense == Sense::permission || sense == Sense::question; }
+bool hinders(Sense sense) { return sense == Sense::limited || sense == Sense::login; }
+// Says that nothing is asked.
+bool works(Sense sense) { return sense == Sense::busy || sense == Sense::idle; }
+
+SignalKind kind_of(Sense sense) {
+  switch (sense) {
+    case Sense::busy:
+      return SignalKind::busy;
+    case Sense::permission:
+      return SignalKind::permission_asked;
+    case Sense::question:
+      return SignalKind::question_asked;
+    case Sense::limited:
+      return SignalKind::rate_limited;
+    case Sense::login:
+      return SignalKind::auth_required;
+    case Sense::idle:
+    case Sense::quiet:
+      return SignalKind::idle;
+    case Sense::silent:
+      break;
+  }
+  return SignalKind::unreadable;
+}
+
+SignalKind closing(Sense sense) {
+  return sense == Sense::permission ? SignalKind::permission_closed : SignalKind::question_closed;
+}
+
+}  // namespace
+
+std::string_view to_string(Rung rung) { return kNames[static_cast<std::size_t>(rung)]; }
+
+std::vector<Signal> SignFold::told(Rung rung, Sign sign) {
+  Word& word = words_[static_cast<std::size_t>(rung)];
+  if (rung != Rung::hook && word.sign == sign) return {};
+  const bool only_detail = rung != Rung::hook && word.sign.sense == sign.sense && !asks(sign.sense);
+  word.sign = std::move(sign);
+  if (!only_detail) word.order = ++order_;
+  return tell(decide());
+}
+
+std::vector<Signal> SignFold::lost(std::string why) {
+  words_ = {};
+  if (!told_) return {};
+  told_.reset();
+  return {{SignalKind::unreadable, "status", std::move(why)}};
+}
+
+bool SignFold::wants_screen() const {
+  const bool told_by_file = word(Rung::status).sign.sense != Sense::silent;
+  return !told_by_file && (!told_ || told_->sense != Sense::busy);
+}
+
+std::uint64_t SignFold::newest(Sense sense) const {
+  std::uint64_t order = 0;
+  for (const Word& word : words_) {
+    if (word.sign.sense == sense) order = std::max(order, word.order);
+  }
+  return order;
+}
+
+std::optional<SignFold::Decision> SignFold::dialog() const {
+  for (const Rung rung : kAll) {
+    const Word& asking = word(rung);
+    if (!asks(asking.sign.sense)) continue;
+    const bool denied = std::ranges::any_of(kAll, [&](Rung other) {
+      // A hook holds until any other source has changed; the others until a better one says otherwise.
+      const bool may = rung == Rung::hook ? other != rung : other < rung;
+      return may && works(word(other).sign.sense) && word(other).order > asking.order;
+    });
+    if (!denied) return Decision{asking.sign, rung};
+  }
+  return std::nullopt;
+}
+
+std::optional<SignFold::Decision> SignFold::hindrance() const {
+  const std::uint64_t busy = newest(Sense::busy);
+  for (const Rung rung : kAll) {
+    if (hinders(word(rung).sign.sense) && word(rung).order > busy) return Decision{word(rung).sign, rung};
+  }
+  return std::nullopt;
+}
+
+std::optional<SignFold::Decision> SignFold::work() const {
+  if (works(word(Rung::status).sign.sense)) return Decision{word(Rung::status).sign, Rung::status};
+  std::optional<Rung> newest_rung;
+  for (const Rung rung : {Rung::hook, Rung::title}) {
+    const Sense sense = word(rung).sign.sense;
+    const bool speaks = works(sense) || sense == Sense::quiet;
+    if (speaks && (!newest_rung || word(rung).order > word(*newest_rung).order)) newest_rung = rung;
+  }
+  const Sense on_screen = word(Rung::screen).sign.sense;
+  const bool certain = newest_rung && works(word(*newest_rung).sign.sense);
+  if (!certain && works(on_screen)) return Decision{word(Rung::screen).sign, Rung::screen};
+  if (newest_rung) return Decision{word(*newest_rung).sign, *newest_rung};
+  return std::nullopt;
+}
+
+std::optional<SignFold::Decision> SignFold::decide() const {
+  if (auto found = dialog()) return found;
+  if (auto found = hindrance()) return found;
+  return work();
+}
+
+std::vector<Signal> SignFold::tell(std::optional<Decision> now) {
+  std::vector<Signal> signals;
+  const Sense before = sense();
+  if (!now) {
+    if (std::exchange(told_, std::nullopt))
+      signals.push_back({SignalKind::unreadable, "status", "no source tells its state"});
+    return signals;
+  }
+  if (now->sign.sense == Sense::quiet) now->sign.sense = Sense::idle;
+  if (told_ == now->sign) return signals;
+  const std::string source(to_string(now->rung));
+  if (asks(before) && now->sign.sense != before) signals.push_back({closing(before), source});
+  if (now->sign.sense != before || asks(before) || hinders(before)) {
+    signals.push_back({kind_of(now->sign.sense), source, now->sign.detail, now->sign.id, now->sign.until});
+  }
+  told_ = now->sign;
+  return signals;
+}
+
+}  // namespace agentmesh::agents

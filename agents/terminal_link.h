@@ -1,0 +1,45 @@
+#pragma once
+// The live line to a program that is known by its terminal: title, hooks, screen, and what a runner has
+// besides. One Link for all of them; what differs is a RunnerSigns, a small pure reader of one runner's
+// words.
+
+#include "agents/adapter.h"
+#include "agents/sign_fold.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace agentmesh::agents {
+
+// What a hook said: a state, and news that are none (session_learned, tool_called, activity, turn_ended).
+struct HookSaid {
+  std::optional<Sign> sign = {};
+  std::vector<Signal> news = {};
+};
+
+// Reads one runner's words. It stands any input: the program in the sandbox may send and write what it likes.
+class RunnerSigns {
+ public:
+  virtual ~RunnerSigns() = default;
+  // None: this title says nothing about the state (a program inside set it, or it is not the runner's form).
+  virtual std::optional<Sign> title(std::string_view title) = 0;
+  // The runner's own JSON, as its hook command passed it on; at most kMaxHookBytes.
+  virtual HookSaid hook(const nlohmann::json& hook) = 0;
+};
+
+struct TerminalProgram {
+  std::string_view runner;  // whose screen rules
+  std::unique_ptr<RunnerSigns> signs;
+};
+
+std::unique_ptr<Link> make_terminal_link(LinkContext context, SignalSink sink, TerminalProgram program);
+
+// What a screen says of the state; none: nothing that a state follows from.
+std::optional<Sign> sign_of(const ScreenReading& reading);
+
+}  // namespace agentmesh::agents
