@@ -230,7 +230,9 @@ Result<int> print_json_text(const Result<std::string>& text) {
 Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
   const auto path = agent_path(arguments, "/permission");
   if (!path) return pass(path.error());
-  const auto answer = call_json("POST", *path, {{"answer", verdict}, {"reason", arguments.text("--reason")}});
+  const auto answer = call_json(
+      "POST", *path,
+      {{"answer", verdict}, {"reason", arguments.text("--reason")}, {"prompt", arguments.text("--prompt")}});
   if (!answer) return pass(answer.error());
   print(arguments.json() ? answer->dump() + "\n" : fmt::format("{}: {}\n", arguments.text("NAME"), verdict));
   return 0;
@@ -403,6 +405,8 @@ Result<int> run_explain(const Arguments& arguments) {
            : fmt::format("{} from {} {} ago {}", text_of(signal, "kind"), text_of(signal, "source"),
                          format_duration(std::chrono::seconds(signal["age_s"].get<std::int64_t>())),
                          text_of(signal, "detail"))});
+  if (const std::string prompt = text_of(*answer, "prompt"); !prompt.empty())
+    rows.push_back({"prompt", prompt});
   print(table(rows));
   return 0;
 }

@@ -6,6 +6,7 @@ namespace agentmesh::cli {
 namespace {
 
 constexpr OptionSpec kJson{"--json", "", "print JSON", "", false};
+constexpr OptionSpec kPrompt{"--prompt", "ID", "only this prompt, as explain shows it", "", false};
 const PositionalSpec kName{"NAME", "the agent", true, false};
 const PositionalSpec kOptionalName{"NAME", "the agent", false, false};
 
@@ -58,11 +59,11 @@ const std::vector<CommandSpec> kCommands{
       {"--defer", "", "deliver it when that is possible", "", false},
       kJson},
      run_nudge},
-    {"approve", "allow what an agent asks permission for", {kName}, {kJson}, run_approve},
+    {"approve", "allow what an agent asks permission for", {kName}, {kPrompt, kJson}, run_approve},
     {"deny",
      "refuse what an agent asks permission for",
      {kName},
-     {{"--reason", "TEXT", "told to the agent", "", false}, kJson},
+     {{"--reason", "TEXT", "told to the agent", "", false}, kPrompt, kJson},
      run_deny},
     {"stop",
      "stop agents; they stay stopped",

@@ -266,19 +266,18 @@ class Control {
     if (!entry) co_return pass(entry.error());
     const auto answer = json_string(*body, "answer", "");
     const auto reason = json_string(*body, "reason", "");
-    if (!answer || !reason || (*answer != "allow" && *answer != "deny")) {
+    const auto prompt = json_string(*body, "prompt", "");
+    if (!answer || !reason || !prompt || (*answer != "allow" && *answer != "deny")) {
       co_return fail(ErrorCode::invalid, "permission", "'answer' must be allow or deny");
     }
-    const std::string name = (*entry)->agent.name.str();
-    if ((*entry)->agent.live.condition != wd::Condition::waiting_permission || !(*entry)->link) {
-      co_return fail(ErrorCode::conflict, "permission", fmt::format("{} does not ask for permission", name),
-                     fmt::format("agentmesh explain {}", name));
-    }
+    const AgentName name = (*entry)->agent.name;
     const auto verdict =
         *answer == "allow" ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny;
-    if (auto done = co_await (*entry)->link->answer(verdict, *reason); !done) co_return pass(done.error());
-    parts_.events.add(name, *answer == "allow" ? "approved" : "denied", *reason);
-    co_return ok(json{{"agent", name}, {"answer", *answer}});
+    const auto which = prompt->empty() ? std::nullopt : std::optional(*prompt);
+    if (auto done = co_await parts_.answering.answer(name, verdict, *reason, which); !done) {
+      co_return pass(done.error());
+    }
+    co_return ok(json{{"agent", name.str()}, {"answer", *answer}});
   }
 
   Task<Reply> logs(ServerRequest request) {

@@ -4,6 +4,7 @@
 // them.
 
 #include "daemon/agent_json.h"
+#include "daemon/answering.h"
 #include "daemon/hub_link.h"
 #include "daemon/mailbox.h"
 #include "daemon/supervisor.h"
@@ -30,6 +31,7 @@ struct ControlParts {
   Panes& panes;
   Supervisor& supervisor;
   Mailbox& mailbox;
+  Answering& answering;
   HubLink& hub;
   const std::string& hub_url;
   std::function<void()> shutdown;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "daemon/answering.h"
 #include "daemon/control_api.h"
 #include "daemon/crash_report.h"
 #include "hub/server.h"
@@ -20,7 +21,9 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -121,11 +124,12 @@ class Daemon {
             hooks()),
         mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),
+        answering_({supervisor_, events_, tmux_, deliverer_, panes_, clock}),
         feed_(io.get_executor(), http_, {.socket = engine_socket_, .owner = journal_.owner()},
               feed_handlers()),
-        control_parts_{io_,         clock_,         config_, home_,         journal_,          events_,
-                       engine_,     engine_socket_, policy_, tmux_,         effects_,          panes_,
-                       supervisor_, mailbox_,       hub_,    hub_part_.url, [this] { stop(); }},
+        control_parts_{io_,         clock_,         config_,    home_, journal_,      events_,
+                       engine_,     engine_socket_, policy_,    tmux_, effects_,      panes_,
+                       supervisor_, mailbox_,       answering_, hub_,  hub_part_.url, [this] { stop(); }},
         control_(io, control_routes(control_parts_), control_limits()) {}
 
   Result<void> start() {
@@ -176,6 +180,7 @@ class Daemon {
       if (signal.kind == agents::SignalKind::turn_ended) mailbox_.turn_ended(entry.agent.name);
     };
     hooks.nudge = [this](Entry& entry, const wd::Nudge& nudge) { mailbox_.nudge(entry.agent.name, nudge); };
+    hooks.answer = [this](Entry& entry, const wd::Answer& asked) { answer(entry.agent.name, asked.verdict); };
     hooks.report = [this](Entry& entry, wd::WriteCrashReport asked) {
       return report(entry, std::move(asked));
     };
@@ -200,6 +205,21 @@ class Daemon {
     const auto log =
         co_await engine_.logs(container_name(agent, run), {.tail_lines = static_cast<std::uint32_t>(lines)});
     co_return log ? plain_text(*log) : "(no terminal text: " + describe(log.error()) + ")";
+  }
+
+  // Posted: never inside the step that asked.
+  void answer(AgentName agent, wd::Verdict verdict) {
+    asio::co_spawn(
+        io_,
+        [this, agent = std::move(agent), verdict]() -> asio::awaitable<void> {
+          co_await asio::post(io_, asio::use_awaitable);
+          const bool allow = verdict == wd::Verdict::allow;
+          const auto done = co_await answering_.answer(
+              agent, allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
+              "the policy on_permission", std::nullopt);
+          if (!done) log_error(done.error());
+        },
+        asio::detached);
   }
 
   asio::awaitable<void> report(Entry& entry, wd::WriteCrashReport asked) {
@@ -240,6 +260,7 @@ class Daemon {
   HubLink hub_;
   Supervisor supervisor_;
   Mailbox mailbox_;
+  Answering answering_;
   sandbox::EventsFeed feed_;
   ControlParts control_parts_;
   net::HttpServer control_;

@@ -304,12 +304,24 @@ void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signa
   const auto translated =
       watchdog_signal(signal, run, world_.clock.now(), adapter && (*adapter)->facts().tells_permission);
   if (proves_change(signal)) ++entry->changes;
+  note_prompt(*entry, signal);
   if (translated) {
     if (decides_state(signal)) entry->last_signal = DecidingSignal{signal, world_.clock.now()};
     feed(name, *translated);
   }
   hooks_.signalled(*entry, signal);
   note_change();
+}
+
+void Supervisor::note_prompt(Entry& entry, const agents::Signal& signal) {
+  if (signal.kind == agents::SignalKind::permission_asked) {
+    entry.prompt = signal.id;
+  } else if (signal.kind == agents::SignalKind::permission_closed) {
+    entry.prompt.clear();
+  } else {
+    return;
+  }
+  ++entry.prompts;
 }
 
 boost::asio::awaitable<bool> Supervisor::until(Millis limit, std::function<bool()> condition) {

@@ -68,7 +68,9 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
-  WallTime typed_at{};        // when we pressed keys in its pane last
+  WallTime typed_at{};  // when we pressed keys in its pane last
+  std::string prompt;   // the id of the permission prompt that was told last; mostly the runner gives none
+  std::uint64_t prompts = 0;  // counts prompts that opened or closed
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
   std::optional<DecidingSignal> last_signal;
   std::vector<agents::Signal> early;  // told before the engine's answer to the start; told again after it
@@ -81,6 +83,8 @@ struct SupervisorHooks {
   std::function<void(Entry&, const agents::Signal&)> signalled;
   // The watchdog wants this agent nudged; the answer is a NudgeResult event.
   std::function<void(Entry&, const watchdog::Nudge&)> nudge;
+  // The policy answers the open permission prompt.
+  std::function<void(Entry&, const watchdog::Answer&)> answer;
   std::function<boost::asio::awaitable<void>(Entry&, watchdog::WriteCrashReport)> report;
 };
 
@@ -134,6 +138,7 @@ class Supervisor {
   void create(Entry& entry, const watchdog::Create& action);
   void notify(Entry& entry, const std::string& event, const std::string& text);
   void sync_link(Entry& entry);
+  static void note_prompt(Entry& entry, const agents::Signal& signal);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
   void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
   void arm(Entry& entry, Millis least);

@@ -33,13 +33,6 @@ std::string emitted(const Entry& entry, const wd::Emit& emit) {
 
 void Supervisor::perform(Entry& entry, const wd::Action& action) {
   const AgentName name = entry.agent.name;
-  const auto answer = [&](agents::PermissionAnswer verdict) {
-    if (!entry.link) return;
-    asio::co_spawn(world_.io, entry.link->answer(verdict, "the policy on_permission"),
-                   [](std::exception_ptr, Result<void> done) {
-                     if (!done) log_error(done.error());
-                   });
-  };
   std::visit(Overloaded{
                  [](const wd::Persist&) {},
                  [&](const wd::Create& create_action) { create(entry, create_action); },
@@ -71,10 +64,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                  },
                  [&](const wd::Look&) { request_look(); },
                  [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
-                 [&](const wd::Answer& a) {
-                   answer(a.verdict == wd::Verdict::allow ? agents::PermissionAnswer::allow_once
-                                                          : agents::PermissionAnswer::deny);
-                 },
+                 [&](const wd::Answer& answer) { hooks_.answer(entry, answer); },
                  [&](const wd::Notify& a) {
                    notify(entry, std::string("notify_") + std::string(wd::to_string(a.kind)), a.text);
                  },

@@ -110,8 +110,9 @@ Task<Delivery> Deliverer::deliver(PaneId pane, std::string message, DeliveryTimi
   co_return co_await type(pane, std::move(*text), timing, std::move(checks));
 }
 
-Task<> Deliverer::press(PaneId pane, std::vector<std::string> keys) {
+Task<> Deliverer::press(PaneId pane, std::vector<std::string> keys, Forbids forbids) {
   const Turn turn = co_await take_turn(pane);
+  if (auto why = co_await forbids()) co_return fail(ErrorCode::conflict, "tmux", *why);
   co_return co_await tmux_.press(pane, std::move(keys));
 }
 

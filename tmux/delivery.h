@@ -73,7 +73,9 @@ class Deliverer {
   // Deliveries to one pane run one after another, in the order of the calls. Errors: those of clean_message.
   Task<Delivery> deliver(PaneId pane, std::string message, DeliveryTiming timing, DeliveryChecks checks);
   // Presses keys under the pane's lock (an answer to a dialog), so that they never mix with a delivery.
-  Task<> press(PaneId pane, std::vector<std::string> keys);
+  // `forbids` is asked right before: why not, or nothing. Errors: conflict (forbidden), those of Tmux::press.
+  using Forbids = std::function<boost::asio::awaitable<std::optional<std::string>>()>;
+  Task<> press(PaneId pane, std::vector<std::string> keys, Forbids forbids);
 
  private:
   struct Lane;

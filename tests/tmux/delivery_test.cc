@@ -150,9 +150,24 @@ TEST_F(DeliveryTest, DeliveriesToOnePaneDoNotMix) {
 TEST_F(DeliveryTest, AnAnswerToADialogWaitsForTheDeliveryUnderWay) {
   proof = {true};
   asio::co_spawn(context, deliverer.deliver(kPane, "a", DeliveryTiming{}, checks()), asio::detached);
-  asio::co_spawn(context, deliverer.press(kPane, {"1"}), asio::detached);
+  const auto allowed = []() -> asio::awaitable<std::optional<std::string>> { co_return std::nullopt; };
+  asio::co_spawn(context, deliverer.press(kPane, {"1"}, allowed), asio::detached);
   context.run();
   EXPECT_EQ(tmux.calls.back(), "press %1 1");
+}
+
+TEST_F(DeliveryTest, NoKeyIsPressedWhereItIsForbidden) {
+  const auto forbidden = []() -> asio::awaitable<std::optional<std::string>> {
+    co_return "the prompt is gone";
+  };
+  std::optional<Error> error;
+  asio::co_spawn(context, deliverer.press(kPane, {"1"}, forbidden), [&](std::exception_ptr, Result<> done) {
+    if (!done) error = done.error();
+  });
+  context.run();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, ErrorCode::conflict);
+  EXPECT_TRUE(tmux.calls.empty());
 }
 
 TEST(CleanMessage, KeepsTextNewlinesTabsAndUnicode) {
