@@ -117,7 +117,7 @@ const std::vector<CommandSpec> kCommands{
      "build the sandbox image",
      {},
      {{"--tag", "NAME", "(agentmesh/sandbox:latest)", "", false},
-      {"--agents", "PACKAGES", "npm packages (opencode-ai)", "", false},
+      {"--agents", "PACKAGES", "npm packages (the four agents)", "", false},
       {"--context", "DIR", "folder of Dockerfile.sandbox", "", false},
       kJson},
      run_image_build},
