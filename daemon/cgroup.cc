@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 

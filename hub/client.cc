@@ -1,9 +1,9 @@
 #include "hub/client.h"
 
+#include "base/backoff.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "hub/backoff.h"
 #include "net/server.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "hub/outbox.h"
 
-#include "hub/backoff.h"
+#include "base/backoff.h"
 #include "hub/rate_limit.h"
 
 #include <fmt/format.h>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <random>
 
-namespace agentmesh::hub {
+namespace agentmesh {
 
 class Backoff {
  public:
@@ -28,4 +28,4 @@ class Backoff {
   Millis step_;
 };
 
-}  // namespace agentmesh::hub
+}  // namespace agentmesh
