@@ -14,17 +14,19 @@ def read(path, body):
         results = [p for p in parts if p.get("type") == "tool_result"]
         if results:
             messages.append({"role": "tool", "content": "\n".join(text_of(p.get("content")) for p in results)})
-        else:
-            messages.append({"role": message.get("role"), "content": spoken(message.get("content"))})
+        said = spoken(message.get("content"))
+        if message.get("role") in ("user", "assistant") and (said or not results):
+            messages.append({"role": message["role"], "content": said})
     return {"messages": messages, "stream": bool(body.get("stream")), "model": body.get("model"),
             "tools": [t.get("name") for t in objects(body.get("tools"))], "counts": "count_tokens" in path}
 
 
 def spoken(content):
-    """What the person said: without the reminders that the program adds to it."""
-    if isinstance(content, list):
-        content = [p for p in content if not text_of([p]).lstrip().startswith("<system-reminder>")] or content
-    return text_of(content)
+    """What the person said: without the reminders that the program adds to it, and its notes on interruptions."""
+    if not isinstance(content, list):
+        return text_of(content)
+    added = ("<system-reminder>", "[Request interrupted by user")
+    return text_of([p for p in content if not text_of([p]).lstrip().startswith(added)])
 
 
 def answer(out, action, request):
@@ -61,7 +63,12 @@ def delta(out, value):
 
 
 def refuse(out, status, retry_after):
-    kinds = {401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}
+    """A 429 is a plan's limit of use, with the time it ends, as Anthropic tells it in headers."""
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 529: "overloaded_error"}
+    headers = {}
+    if retry_after:
+        headers = {"Retry-After": str(retry_after), "anthropic-ratelimit-unified-status": "rejected",
+                   "anthropic-ratelimit-unified-reset": str(int(time.time()) + int(retry_after)),
+                   "anthropic-ratelimit-unified-representative-claim": "five_hour"}
     out.json(status, {"type": "error", "error": {"type": kinds.get(status, "api_error"),
-                                                 "message": f"demo-model: status {status}"}},
-             {"Retry-After": str(retry_after)} if retry_after else {})
+                                                 "message": f"demo-model: status {status}"}}, headers)
