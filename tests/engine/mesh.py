@@ -75,15 +75,19 @@ def is_alive(pid):
 class Mesh:
     """An isolated home; `close` ends everything in it and names what should not have been there."""
 
-    def __init__(self, program, config="", variables=None):
+    def __init__(self, program, config="", variables=None, engine=None):
         # Short, for the 107 bytes of a Unix socket's path.
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="ae-", dir="/tmp"))
         self.home = self.place / "mesh"
         self.program = program
-        self.engine = isolated.Engine()
+        self.engine = isolated.Engine(engine)
         self.prefix = f"t{secrets.token_hex(3)}-"
         self.begun = time.time()
+        self.told = []
+        self.unfollow = self.engine.follow({"label": ["agentmesh.agent"]}, self._told)
         self.environment = isolated.environment_of(self.place, program, f"accept-{self.place.name}")
+        if engine:
+            self.environment["DOCKER_HOST"] = f"unix://{engine}"
         self.environment |= variables or {}
         for folder in (self.home, self.place / "home"):
             folder.mkdir(mode=0o700)
@@ -144,6 +148,16 @@ class Mesh:
         self.until_status(name, "idle")
         return name
 
+    def start_all(self, names, options="", *more):
+        """Starts them at one time and waits until each is idle."""
+        children = [self.spawn(*self.start_words(name, options, *more)) for name in names]
+        for name, child in zip(names, children):
+            said = child.communicate(timeout=COMMAND_LIMIT_S)[0]
+            same(child.returncode, 0, f"exit code of start {name}, which said {said}")
+        for name in names:
+            self.until_status(name, "idle")
+        return names
+
     def start_titled(self, name, options=""):
         """Starts a fake agent whose state is also in its pane's title, where the next daemon finds it."""
         self.start(name, f"--titles {options}")
@@ -183,6 +197,21 @@ class Mesh:
         same(len(found), 1, f"containers of {name}")
         return found[0]
 
+    def _told(self, event):
+        if event["Actor"]["Attributes"].get("agentmesh.agent", "").startswith(self.prefix):
+            self.told.append(event)
+
+    def started_at(self, names):
+        """What a restart would change."""
+        return {name: (box["Id"], box["State"]["StartedAt"]) for name in names for box in [self.container(name)]}
+
+    def all_run_once(self, names):
+        """One container each, running, and no other; more than one that runs is a failure at any moment."""
+        boxes = self.containers()
+        runs = [box["Config"]["Labels"]["agentmesh.agent"] for box in boxes if box["State"]["Running"]]
+        same(sorted({name for name in runs if runs.count(name) > 1}), [], "agents that run twice")
+        return sorted(runs) == sorted(names) and len(boxes) == len(runs)
+
     def record(self, name):
         """What the fake agent wrote down: its messages and the answers to its dialogs, in order."""
         path = self.home / "agents" / name / "home" / "fake-agent.jsonl"
@@ -198,8 +227,10 @@ class Mesh:
 
     def engine_events(self, agent, *actions):
         """The engine's, oldest first, with the time in seconds."""
-        rows = self.engine.events(self.begun - 1, {"label": [f"agentmesh.agent={agent}"]})
-        return [(row["Action"], row["timeNano"] / 1e9) for row in rows if not actions or row["Action"] in actions]
+        newest = self.engine.events(self.begun - 1, {"label": [f"agentmesh.agent={agent}"]})
+        rows = {(row["timeNano"], row["Action"]) for row in [*self.told, *newest]
+                if row["Actor"]["Attributes"].get("agentmesh.agent") == agent}
+        return [(action, at / 1e9) for at, action in sorted(rows) if not actions or action in actions]
 
     # ---- daemon and tmux
 
@@ -209,6 +240,14 @@ class Mesh:
                 words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 if len(words) > 1 and words[0].endswith(b"agentmesh") and words[1] == word.encode():
                     yield pid
+
+    def relays(self):
+        """Processes `agentmesh pane` of this home: children of tmux, whose environment is not ours."""
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if len(words) > 1 and words[1] == b"pane" and any(str(self.home).encode() in word for word in words):
+                    yield int(entry.name)
 
     def daemon(self):
         return next(self.processes("daemon"), None)
@@ -252,6 +291,7 @@ class Mesh:
 
     def close(self):
         """Yields what was left behind."""
+        self.unfollow()
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run([str(self.program), "down", "--agents"], env=self.environment, stdin=subprocess.DEVNULL,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CLEANUP_LIMIT_S)

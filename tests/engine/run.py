@@ -9,6 +9,7 @@ in build/test-logs/whole/.
 """
 import argparse
 import concurrent.futures
+import contextlib
 import importlib
 import os
 import pathlib
@@ -32,11 +33,20 @@ class Bench:
         self.seed = int(os.environ.get("AGENTMESH_SEED", random.randrange(1 << 32)))
         self.random = random.Random(self.seed)
         self.meshes, self.notes = [], []
+        self.kept = contextlib.ExitStack()
 
-    def mesh(self, config="", **variables):
-        made = mesh.Mesh(self.program, config, variables)
+    def mesh(self, config="", engine=None, **variables):
+        """`engine`: the path of another engine's socket."""
+        made = mesh.Mesh(self.program, config, variables, engine)
         self.meshes.append(made)
         return made
+
+    def keep(self, context):
+        """Enters a context that is left after the meshes have ended."""
+        return self.kept.enter_context(context)
+
+    def count(self, reduced, full):
+        return full if self.full else reduced
 
     def measured(self, what, value, limit, unit):
         """`measured / limit`; over the limit the test fails."""
@@ -74,6 +84,10 @@ def run(name, function, program, full):
         if wrong:
             made.keep_evidence(EVIDENCE / f"{name}-{index}")
         wrong += list(made.close())
+    try:
+        bench.kept.close()
+    except Exception:
+        wrong.append(traceback.format_exc())
     if wrong:
         wrong.append(f"seed {bench.seed}; evidence in {EVIDENCE / name}-*")
     return not wrong, time.monotonic() - begun, bench.notes + wrong

@@ -1,10 +1,12 @@
 """What the suites that run the real program share: an environment of its own for each test, the processes that
 carry it, and the Docker engine as far as tests look at it themselves."""
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import socket
+import threading
 import time
 import urllib.parse
 
@@ -49,9 +51,9 @@ def ended(environment, limit_s):
 class Engine:
     """The Docker engine: is it there, which images, what did a test leave, what does it say of a container."""
 
-    def __init__(self):
+    def __init__(self, path=None):
         named = os.environ.get("DOCKER_HOST", "")
-        self.path = named.removeprefix("unix://") or "/var/run/docker.sock"
+        self.path = str(path or named.removeprefix("unix://") or "/var/run/docker.sock")
 
     def call(self, method, path, body=None):
         """(status, bytes); status 0 when the engine cannot be reached."""
@@ -98,7 +100,7 @@ class Engine:
     def processes(self, container):
         """Process ids of a container, as this host counts them."""
         status, body = self.call("GET", f"/containers/{container}/top?ps_args=-eo%20pid")
-        return [int(row[0]) for row in json.loads(body)["Processes"]] if status == 200 else []
+        return [int(row[0]) for row in json.loads(body)["Processes"] or []] if status == 200 else []
 
     def events(self, since, filters):
         """The container events from `since` (seconds) until now, oldest first."""
@@ -106,6 +108,11 @@ class Engine:
                                         "filters": json.dumps(filters | {"type": ["container"]})})
         status, body = self.call("GET", f"/events?{query}")
         return [json.loads(line) for line in body.splitlines()] if status == 200 else []
+
+    def follow(self, filters, keep):
+        """Gives each container event from now on to keep(event), also over the engine's restarts; returns what ends
+        it. The engine itself remembers only the newest 256 of everybody's."""
+        return _Followed(self.path, filters, keep).end
 
     def execute(self, container, *command):
         """Runs a command inside: (exit code, output)."""
@@ -118,3 +125,34 @@ class Engine:
             if not state["Running"]:
                 return state["ExitCode"], output.decode(errors="replace")
             time.sleep(0.01)
+
+
+class _Followed:
+    def __init__(self, path, filters, keep):
+        self.path, self.keep, self.ended = path, keep, threading.Event()
+        self.filters = urllib.parse.quote(json.dumps(filters | {"type": ["container"]}))
+        self.since, self.socket = time.time(), None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def end(self):
+        self.ended.set()
+        if self.socket:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _run(self):
+        while not self.ended.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                self._read()
+            self.ended.wait(0.1)
+
+    def _read(self):
+        connection = http.client.HTTPConnection("engine")
+        self.socket = connection.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(connection):
+            self.socket.connect(self.path)
+            connection.request("GET", f"/events?since={self.since:.9f}&filters={self.filters}")
+            for line in connection.getresponse():
+                event = json.loads(line)
+                self.since = event["timeNano"] / 1e9
+                self.keep(event)

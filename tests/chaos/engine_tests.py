@@ -1,0 +1,206 @@
+"""Promises 3 to 6, 11 and 12: an engine that restarts, hangs, loses events or whose host is short of processes or disk
+costs no agent, and the command line answers all the while. Each test has an engine of its own."""
+import os
+import signal
+import subprocess
+import time
+
+from mesh import check, eventually, same, seconds_of
+from private_engine import PrivateEngine
+from relay import Relay
+
+QUICK = '[watchdog]\nbackoff_first = "200ms"\nmax_starting = 8\n'
+
+
+def listed(mesh):
+    return {agent["name"]: agent["status"] for agent in mesh.json("list")}
+
+
+def p99(values):
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def test_engine_restart_with_live_restore(bench):
+    engine = bench.keep(PrivateEngine(live_restore=True))
+    mesh = bench.mesh(QUICK, engine.socket)
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(6, 20))])
+    before, slowest = mesh.started_at(names), 0.0
+    for number in (signal.SIGTERM, signal.SIGKILL) * bench.count(1, 3):
+        engine.end(number)
+        eventually(10, lambda: not mesh.json("status")["engine"]["reachable"], "it is seen that the engine is away")
+        same(sorted(listed(mesh)), sorted(names), "list while the engine is away")
+        engine.start()
+        right = {name: "idle" for name in names}
+        slowest = max(slowest, eventually(10, lambda: mesh.json("status")["engine"]["reachable"] and
+                                          listed(mesh) == right, f"list is right again: {listed(mesh)}")[1])
+        same(mesh.started_at(names), before, "container and StartedAt of each agent")
+    bench.measured("containers restarted", 0, 0, "containers")
+    bench.measured("list right after the API is back", slowest, 3, "s")
+    for name in names[:3]:
+        mesh.expect(0, "nudge", name, "still there?")
+        same(mesh.messages(name), ["still there?"], "messages")
+
+
+def test_engine_restart_without_live_restore(bench):
+    engine = bench.keep(PrivateEngine(live_restore=False))
+    mesh = bench.mesh(QUICK, engine.socket)
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(4, 20))])
+    for name in names:
+        mesh.expect(0, "nudge", name, f"SAY I am {name}")
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        before = mesh.started_at(names)
+        engine.end(number)
+        engine.start()
+
+        def back():
+            return mesh.all_run_once(names) and all(status == "idle" for status in listed(mesh).values()) and \
+                all(life != before[name] for name, life in mesh.started_at(names).items())
+        bench.measured(f"all {len(names)} run again after {number.name}", eventually(90, back, "all run again")[1], 60, "s")
+        for name in names:
+            check("AGENTMESH_RESUME=1" in mesh.container(name)["Config"]["Env"], f"{name} does not resume")
+            same(mesh.agent(name)["restarts"]["count"], 0, "restarts counted: the engine's end is not the agent's fault")
+    for name in names[:3]:
+        mesh.expect(0, "nudge", name, "still there?")
+        same(mesh.messages(name)[-1], "still there?", "the last message")
+
+
+RELIST_S = 3
+
+
+def test_lost_engine_events(bench):
+    engine = bench.keep(PrivateEngine(live_restore=True))
+    words = (b'"die"', b'"oom"', b'"destroy"', b'"stop"', b'"kill"')
+    relay = bench.keep(Relay(engine.place / "relay.sock", engine.socket,
+                             loses=lambda line: any(word in line for word in words)))
+    mesh = bench.mesh(QUICK + f'relist = "{RELIST_S}s"\n', engine.socket, DOCKER_HOST=f"unix://{relay.path}")
+    slowest = 0.0
+    name = mesh.start(mesh.name())
+    for _ in range(bench.count(3, 10)):
+        box = mesh.container(name)
+        begun = time.time()
+        mesh.engine.kill(box["Id"])
+
+        def seen():
+            ends = [row for row in mesh.events(name, "ended") if seconds_of(row["at"]) >= begun]
+            return ends and seconds_of(ends[0]["at"]) - begun
+        # Its pane ends too: that or the relist, whichever tells first.
+        slowest = max(slowest, eventually(3 * RELIST_S, seen, "its end is seen although no event told")[0])
+        eventually(20, lambda: mesh.all_run_once([name]) and box["Id"] not in [now["Id"] for now in mesh.containers(name)],
+                   "it runs again")
+        mesh.until_status(name, "idle")
+        mesh.expect(0, "restart", name)  # by a person: the count of restarts begins anew
+        mesh.until_status(name, "idle")
+    bench.measured("an end without its events is seen", slowest, RELIST_S + 1, "s (a relist and a listing)")
+
+
+def test_lost_tmux_events(bench):
+    mesh = bench.mesh(QUICK + f'relist = "{RELIST_S}s"\n')
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(3)])
+    before, slowest = mesh.started_at(names), 0.0
+    for name in names:
+        clients = [int(pid) for pid in mesh.tmux("list-clients", "-F", "#{client_pid}").stdout.split()]
+        check(clients, "the daemon has no tmux client")
+        # What happens while the control client is held is lost with it.
+        for pid in clients:
+            os.kill(pid, signal.SIGSTOP)
+        same(mesh.tmux("kill-session", "-t", f"=agentmesh-{name}").returncode, 0, "tmux kill-session")
+        for pid in clients:
+            os.kill(pid, signal.SIGKILL)
+        slowest = max(slowest, eventually(3 * RELIST_S, lambda: f"agentmesh-{name}" in mesh.sessions() and
+                                          "fake-agent is up" in mesh.screen(name), "its session is back, painted")[1])
+    bench.measured("a session whose end nobody told is back", slowest, RELIST_S, "s")
+    same(mesh.started_at(names), before, "container and StartedAt")
+
+
+def test_fork_bomb(bench):
+    engine = bench.keep(PrivateEngine(live_restore=True))
+    mesh = bench.mesh(QUICK, engine.socket)
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(3)])
+    bomb = mesh.name("bomb")
+    words = list(mesh.start_words(bomb))
+    words[words.index("--command") + 1] = "perl -e 'fork while 1'"
+    asked = mesh.spawn(*words)
+    box = eventually(30, lambda: mesh.containers(bomb), "the bomb's container")[0][0]["Id"]
+    counted = eventually(60, lambda: len(mesh.engine.processes(box)) >= 500 and len(mesh.engine.processes(box)),
+                         "the bomb has reached its limit of processes")[0]
+    took = []
+    for index in range(bench.count(150, 1000)):
+        begun = time.monotonic()
+        mesh.expect(0, "list", "--json")
+        took.append(time.monotonic() - begun)
+    bench.measured(f"list beside {counted} processes of a bomb, p99 of {len(took)}", p99(took) * 1000, 200, "ms")
+    for name in names:
+        mesh.expect(0, "nudge", name, "still there?")
+        same(mesh.messages(name), ["still there?"], "messages")
+    begun = time.monotonic()
+    mesh.expect(0, "stop", "--force", bomb)
+    bench.measured("stop --force of the bomb", time.monotonic() - begun, 10, "s")
+    asked.communicate(timeout=90)
+
+
+class SmallDisk:
+    """A file system of its own for a folder; fill() leaves no byte of it."""
+
+    def __init__(self, folder, size):
+        self.folder, self.ballast = folder, folder / "ballast"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", folder], check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--lazy", self.folder], check=True)
+
+    def fill(self):
+        with self.ballast.open("ab", buffering=0) as file:
+            for block in (1 << 20, 4096, 1):
+                try:
+                    while file.write(b"x" * block) == block:
+                        pass
+                except OSError:
+                    continue
+
+    def free(self):
+        self.ballast.unlink()
+
+
+def unjournaled(mesh):
+    """Containers of ours of which the journal knows no row."""
+    known = {agent["name"] for agent in mesh.json("list", "--all")}
+    return [box["Name"] for box in mesh.containers() if box["Config"]["Labels"]["agentmesh.agent"] not in known]
+
+
+def test_disk_full(bench):
+    engine = bench.keep(PrivateEngine(live_restore=True))
+    mesh = bench.mesh("", engine.socket)
+    disk = bench.keep(SmallDisk(mesh.home, "24m"))
+    (mesh.home / "config.toml").write_text(QUICK)
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(4, 20))])
+    before = mesh.started_at(names)
+    for round_number in range(bench.count(1, 5)):
+        disk.fill()
+        pid = mesh.daemon()
+        for index in range(3):
+            done = mesh.run(*mesh.start_words(mesh.name(f"r{round_number}n{index}")))
+            check(done.returncode == 1 and "full" in done.stderr, f"exit {done.returncode}: {done.stderr}")
+        done = mesh.run("restart", names[0])
+        check(done.returncode == 1 and "full" in done.stderr, f"restart: exit {done.returncode}: {done.stderr}")
+        same(unjournaled(mesh), [], "containers without a row")
+        mesh.kill_daemon()  # and one that starts on a full disk adopts what runs, or says why not
+        done = mesh.run("list", "--json")
+        check(done.returncode == 0 or "full" in done.stderr, f"list: exit {done.returncode}: {done.stderr}")
+        same(mesh.started_at(names), before, "container and StartedAt of each agent")
+        disk.free()
+        fresh, begun = mesh.name(f"f{round_number}"), time.monotonic()
+
+        def starts():
+            return mesh.run(*mesh.start_words(fresh)).returncode in (0, 4)
+        eventually(20, starts, "a start succeeds again")
+        mesh.until_status(fresh, "idle")
+        bench.measured("normal after there is space again", time.monotonic() - begun, 10, "s")
+        check(mesh.daemon() != pid, "the daemon was not restarted by this test")
+        mesh.expect(0, "stop", "--force", fresh)
+    bench.measured("containers without a row", len(unjournaled(mesh)), 0, "containers")
+    same(mesh.started_at(names), before, "container and StartedAt of each agent")
+    for name in names[:3]:
+        mesh.until_status(name, "idle", "unknown")

@@ -1,0 +1,57 @@
+"""Promise 24: nothing leaks, however often agents are started and stopped."""
+import os
+import pathlib
+
+from mesh import check, eventually
+
+AT_ONCE = 8
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident_kib(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def children(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        found += (task / "children").read_text().split()
+    return len(found)
+
+
+def at_rest(mesh, pid):
+    """(files, KiB, children) with no agent, when nothing moves any more."""
+    eventually(20, lambda: not mesh.containers() and not mesh.sessions(), "no container, no session")
+    seen = [open_files(pid)]
+
+    def settled():
+        seen.append(open_files(pid))
+        return len(seen) > 20 and len(set(seen[-20:])) == 1
+    eventually(20, settled, "the number of open files settles")
+    return seen[-1], resident_kib(pid), children(pid)
+
+
+def test_start_and_stop_leak_nothing(bench):
+    mesh = bench.mesh("[watchdog]\nmax_starting = 8\n")
+    cycles = int(os.environ.get("AGENTMESH_CYCLES", bench.count(64, 10_000)))
+    names = [mesh.name(f"a{index}") for index in range(AT_ONCE)]
+
+    def cycle():
+        mesh.start_all(names)
+        mesh.expect(0, "stop", "--force", *names)
+    for _ in range(max(2, cycles // AT_ONCE // 10)):  # until caches are full
+        cycle()
+    pid = mesh.daemon()
+    files, memory, processes = at_rest(mesh, pid)
+    for _ in range(cycles // AT_ONCE):
+        cycle()
+    after = at_rest(mesh, pid)
+    check(mesh.daemon() == pid, "it is another daemon")
+    bench.measured(f"open files more after {cycles} cycles, from {files}", after[0] - files, 0, "files")
+    bench.measured("resident memory more", (after[1] - memory) / memory * 100, 5, f"% of {memory} KiB")
+    bench.measured("child processes more", after[2] - processes, 0, "processes")
+    bench.measured("containers", len(mesh.containers()), 0, "containers")
