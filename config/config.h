@@ -56,6 +56,7 @@ struct Sandbox {
 struct Watchdog {
   Millis stuck_after{5 * 60'000};
   Millis nudge_wait{2 * 60'000};
+  std::int64_t loop_repeats = 5;  // the same tool call or screen cycle so often in a row is a loop
   std::string nudge_text = "Please continue with your current task.";
   std::int64_t max_restarts = 3;
   Millis restart_window{30 * 60'000};

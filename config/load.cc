@@ -216,6 +216,7 @@ const std::map<std::string, Section>& sections() {
       {"watchdog",
        {{"stuck_after", duration(&C::watchdog, &W::stuck_after, Millis{1000})},
         {"nudge_wait", duration(&C::watchdog, &W::nudge_wait, Millis{1000})},
+        {"loop_repeats", whole(&C::watchdog, &W::loop_repeats, 2, 1000)},
         {"nudge_text", text(&C::watchdog, &W::nudge_text)},
         {"max_restarts", whole(&C::watchdog, &W::max_restarts, 0, 1000)},
         {"restart_window", duration(&C::watchdog, &W::restart_window, Millis{1000})},

@@ -116,12 +116,13 @@ class Daemon {
         events_(journal_, clock),
         effects_(engine_, policy_, home, journal_.owner()),
         panes_(io.get_executor(), tmux_, home, {.program = own_path(), .engine_socket = engine_socket_}),
+        prober_(find_in_engine(engine_), clock, offload_, {}),
         client_(hub::make_hub_client(
             io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
         hub_(io, *client_, journal_, events_, clock, host_identity(home)),
-        supervisor_(
-            World{io, clock, config, home, journal_, events_, engine_, tmux_, http_, effects_, panes_},
-            hooks()),
+        supervisor_(World{io, clock, config, home, journal_, events_, engine_, tmux_, http_, effects_, panes_,
+                          prober_},
+                    hooks()),
         mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),
         answering_({supervisor_, events_, tmux_, deliverer_, panes_, clock}),
@@ -256,6 +257,8 @@ class Daemon {
   EventLog events_;
   Effects effects_;
   Panes panes_;
+  Offload offload_;
+  Prober prober_;
   std::unique_ptr<hub::HubClient> client_;
   HubLink hub_;
   Supervisor supervisor_;

@@ -11,12 +11,16 @@ namespace {
 using nlohmann::json;
 namespace wd = agentmesh::watchdog;
 
-// One list of members serves both directions: Writer and Reader have the same three functions.
+// One list of members serves both directions: Writer and Reader have the same functions.
 class Writer {
  public:
   template <class T>
   void plain(const char* key, const T& value) {
     row_[key] = value;
+  }
+  template <class T>
+  void later(const char* key, const T& value) {
+    plain(key, value);
   }
   template <class T>
   void optional(const char* key, const std::optional<T>& value) {
@@ -48,6 +52,11 @@ class Reader {
   template <class T>
   void plain(const char* key, T& value) {
     row_.at(key).get_to(value);
+  }
+  // A member that rows of older versions do not have.
+  template <class T>
+  void later(const char* key, T& value) {
+    if (row_.contains(key)) plain(key, value);
   }
   template <class T>
   void optional(const char* key, std::optional<T>& value) {
@@ -116,6 +125,9 @@ void visit_members(Visitor& visitor, Record& record) {
   visitor.plain("work_open", record.work_open);
   visitor.plain("excused", record.excused);
   visitor.plain("finished", record.finished);
+  visitor.later("resumed", record.resumed);
+  visitor.later("resume_deaths", record.resume_deaths);
+  visitor.later("unproved", record.unproved);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "daemon/supervisor.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/signals.h"
 
 #include <boost/asio/co_spawn.hpp>
@@ -23,12 +24,13 @@ constexpr Millis kEcho{2'000};          // a picture this soon after our keystro
 
 }  // namespace
 
-Entry::Entry(asio::io_context& io, AgentRow row)
+Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
     : agent(wd::load_agent(std::move(row.record))),
       spec(std::move(row.spec)),
       agent_id(std::move(row.agent_id)),
       session_id(std::move(row.session_id)),
       conversation(session_id.empty() ? agents::Conversation::fresh : agents::Conversation::continue_session),
+      loops(std::move(loop_watch)),
       timer(io) {}
 
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
@@ -49,7 +51,7 @@ Result<void> Supervisor::load() {
   if (!rows) return pass(rows.error());
   for (AgentRow& row : *rows) {
     const std::string name = row.record.name.str();
-    entries_.emplace(name, std::make_unique<Entry>(world_.io, std::move(row)));
+    entries_.emplace(name, std::make_unique<Entry>(world_.io, std::move(row), new_loop_watch()));
   }
   feed_all(wd::DaemonStarted{});
   return {};
@@ -86,7 +88,7 @@ Result<void> Supervisor::start(const AgentName& name, AgentSpec spec, const std:
   if (known != nullptr) row = AgentRow{known->agent, std::move(row.spec), known->agent_id, known->session_id};
   if (auto saved = world_.journal.save(row); !saved) return saved;
   if (known == nullptr) {
-    entries_.emplace(name.str(), std::make_unique<Entry>(world_.io, std::move(row)));
+    entries_.emplace(name.str(), std::make_unique<Entry>(world_.io, std::move(row), new_loop_watch()));
   } else {
     known->spec = std::move(row.spec);
   }
@@ -245,6 +247,7 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
   policy.stable_after = configured.stable_after;
   policy.stuck_after = configured.stuck_after;
   policy.nudge_wait = configured.nudge_wait;
+  policy.loop_repeats = static_cast<int>(configured.loop_repeats);
   policy.on_permission = configured.on_permission == "deny"               ? wd::OnPermission::deny
                          : configured.on_permission == "allow-in-sandbox" ? wd::OnPermission::allow_in_sandbox
                                                                           : wd::OnPermission::ask;
@@ -254,6 +257,10 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
   policy.ready_timeout =
       adapter ? std::min((*adapter)->facts().ready_limit, configured.ready_limit) : configured.ready_limit;
   return policy;
+}
+
+LoopWatch Supervisor::new_loop_watch() const {
+  return LoopWatch(static_cast<int>(world_.config.watchdog.loop_repeats));
 }
 
 // A link lives exactly as long as a run that has been or is being started.
@@ -279,6 +286,7 @@ void Supervisor::sync_link(Entry& entry) {
                               .conversation = entry.conversation,
                               .session_id = entry.session_id};
   entry.link_run = run;
+  entry.loops = new_loop_watch();
   entry.link = (*adapter)->link(std::move(context),
                                 [this, name, run, guard = std::weak_ptr<int>(alive_)](agents::Signal signal) {
                                   asio::post(world_.io, [this, name, run, guard, signal = std::move(signal)] {
@@ -301,11 +309,12 @@ void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signa
     if (auto saved = world_.journal.save_session(name, signal.id); !saved) log_error(saved.error());
   }
   const auto adapter = agents::find_adapter(entry->spec.runner);
-  const auto translated =
+  auto translated =
       watchdog_signal(signal, run, world_.clock.now(), adapter && (*adapter)->facts().tells_permission);
   if (proves_change(signal)) ++entry->changes;
   note_prompt(*entry, signal);
   if (translated) {
+    entry->loops.judge(signal, *translated);
     if (decides_state(signal)) entry->last_signal = DecidingSignal{signal, world_.clock.now()};
     feed(name, *translated);
   }
@@ -435,6 +444,8 @@ void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
                    if (known == nullptr || !known->link || known->link_run != run || !picture) return;
                    const auto adapter = agents::find_adapter(known->spec.runner);
                    if (adapter) known->link->screen((*adapter)->read_screen(*picture));
+                   const auto loop = known->loops.screen(plain_text(*picture), run, world_.clock.now());
+                   if (loop) feed(name, *loop);
                  });
 }
 

@@ -12,8 +12,10 @@
 #include "daemon/event_log.h"
 #include "daemon/home.h"
 #include "daemon/journal.h"
+#include "daemon/loop_watch.h"
 #include "daemon/observer.h"
 #include "daemon/panes.h"
+#include "daemon/probe.h"
 #include "net/http_client.h"
 #include "sandbox/events_feed.h"
 #include "tmux/tmux.h"
@@ -48,6 +50,7 @@ struct World {
   net::HttpClient& http;
   Effects& effects;
   Panes& panes;
+  Prober& prober;
 };
 
 constexpr std::size_t kMaxEarlySignals = 64;
@@ -59,7 +62,7 @@ struct DecidingSignal {
 };
 
 struct Entry {
-  Entry(boost::asio::io_context& io, AgentRow row);
+  Entry(boost::asio::io_context& io, AgentRow row, LoopWatch loop_watch);
 
   watchdog::Agent agent;
   AgentSpec spec;
@@ -68,6 +71,7 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
+  LoopWatch loops;      // of the link's run
   WallTime typed_at{};  // when we pressed keys in its pane last
   std::string prompt;   // the id of the permission prompt that was told last; mostly the runner gives none
   std::uint64_t prompts = 0;  // counts prompts that opened or closed
@@ -136,6 +140,8 @@ class Supervisor {
   void perform(Entry& entry, const watchdog::Action& action);
   void engine_effect(Entry& entry, watchdog::Effect effect, RunId run, Task<> task);
   void create(Entry& entry, const watchdog::Create& action);
+  void forget_session(Entry& entry);
+  void probe(Entry& entry, const watchdog::Probe& action);
   void notify(Entry& entry, const std::string& event, const std::string& text);
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
@@ -146,6 +152,7 @@ class Supervisor {
   void admit_at(WallTime when);
   void died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event);
   watchdog::Policy policy_of(const Entry& entry) const;
+  LoopWatch new_loop_watch() const;
   std::size_t alive() const;
 
   World world_;

@@ -22,8 +22,11 @@ wd::EffectFailed failure(wd::Effect effect, RunId run, const Error& error) {
   return {effect, run, wd::failure_of(effect, error), describe(error)};
 }
 
-// A change of status is told with the status itself.
+// A change of status is told with the status itself, a fresh conversation with the one it takes the place of.
 std::string emitted(const Entry& entry, const wd::Emit& emit) {
+  if (emit.name == wd::EventName::fresh && !entry.session_id.empty()) {
+    return fmt::format("{}; the old one is kept: {}", emit.reason, entry.session_id);
+  }
   if (emit.name != wd::EventName::status) return emit.reason;
   const std::string status(wd::to_string(wd::status_of(entry.agent)));
   return emit.reason.empty() ? status : status + ": " + emit.reason;
@@ -63,6 +66,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                                   });
                  },
                  [&](const wd::Look&) { request_look(); },
+                 [&](const wd::Probe& a) { probe(entry, a); },
                  [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
                  [&](const wd::Answer& answer) { hooks_.answer(entry, answer); },
                  [&](const wd::Notify& a) {
@@ -82,6 +86,7 @@ void Supervisor::create(Entry& entry, const wd::Create& action) {
   std::error_code ec;
   const bool resumable = std::filesystem::exists(world_.home.agent_home(name), ec);
   const auto conversation = resumable ? action.conversation : wd::Conversation::fresh;
+  if (conversation == wd::Conversation::fresh) forget_session(entry);
   entry.conversation = conversation_of(conversation, entry.session_id);
   LaunchInput input{.name = name,
                     .run = action.run,
@@ -99,6 +104,22 @@ void Supervisor::create(Entry& entry, const wd::Create& action) {
                      log_error(id.error());
                      feed(name, failure(wd::Effect::create, run, id.error()));
                    }
+                 });
+}
+
+// A fresh conversation gets an id of its own; until it is known there is none to resume. The old one's files
+// stay in the agent's home.
+void Supervisor::forget_session(Entry& entry) {
+  if (entry.session_id.empty()) return;
+  entry.session_id.clear();
+  if (auto saved = world_.journal.save_session(entry.agent.name, ""); !saved) log_error(saved.error());
+}
+
+void Supervisor::probe(Entry& entry, const wd::Probe& action) {
+  asio::co_spawn(world_.io, world_.prober.probe(entry.agent.name, entry.spec.workdir, action),
+                 [this, name = entry.agent.name, guard = std::weak_ptr<int>(alive_)](
+                     std::exception_ptr problem, const wd::Probed& answer) {
+                   if (!problem && !guard.expired()) feed(name, answer);
                  });
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 // What step() asks of its caller. Plain values; the caller performs them in order and answers Create, Start,
 // Stop, Kill, Remove, OpenPane and WriteCrashReport each with exactly one EffectDone or EffectFailed, Look
-// with Observed (or with silence, when the engine cannot be asked), Nudge with NudgeResult. The rest has no
-// answer.
+// with Observed (or with silence, when the engine cannot be asked), Nudge with NudgeResult, Probe with Probed
+// within probe_timeout. The rest has no answer.
 
 #include "base/clock.h"
 #include "base/ids.h"
@@ -60,6 +60,13 @@ struct WriteCrashReport {
 // Snapshot engine and tmux, now. One listing answers the Looks of all agents.
 struct Look {};
 
+// Is there life that no signal shows? Asked when time is up, never by a clock of its own.
+struct Probe {
+  RunId run;
+  WallTime asked{};  // names this Probe
+  WallTime since{};  // the last sign of life
+};
+
 enum class NudgeKind { keep_going, limit_over };
 struct Nudge {  // verified delivery: types nothing into a dialog, a draft or an unreadable screen
   RunId run;
@@ -87,6 +94,8 @@ enum class EventName {
   ended,
   oom,
   nudged,
+  probed,   // silent, but a Probe saw life
+  fresh,    // resuming its conversation kept failing: the next run begins a new one, the old one is kept
   excused,  // an end is not counted after all
   reaped,   // a leftover of another run or time was found and is being removed
 };
@@ -96,7 +105,7 @@ struct Emit {  // a line of `events`
 };
 
 using Action = std::variant<Persist, Create, Start, Stop, Kill, Remove, OpenPane, ClosePane, WriteCrashReport,
-                            Look, Nudge, Answer, Notify, Alert, Emit>;
+                            Look, Probe, Nudge, Answer, Notify, Alert, Emit>;
 
 std::string_view to_string(NudgeKind value);
 std::string_view to_string(Verdict value);

@@ -54,6 +54,16 @@
 // relist are the same code. While `blind` (daemon or engine was away) an end that nobody witnessed is not
 // counted against the agent.
 //
+// LIFE
+//
+// An agent with work whose signals are silent for stuck_after is not stuck yet: a Probe asks for what no
+// signal shows, CPU time of its tools and writes in its workspace, and life there starts the clock again. The
+// same Probe comes before the restart that follows a nudge. One that is not answered proves nothing. The
+// nudge is sent all the same, since it harms nobody; the restart waits for a second Probe, and when that
+// stays unanswered too the agent is restarted once. It is not restarted blindly again before a Probe was
+// answered or a person started it: it stays stuck, and a person is told. Repeating itself is life, and stuck
+// all the same. What may be the echo of our own keystrokes is no life.
+//
 // TIME
 //
 // Every phase that waits has a `deadline`; live.wake_at is the earliest thing to wake for (never empty but in
@@ -185,11 +195,13 @@ struct AgentRecord {
   std::uint64_t epoch = 0;           // moves with every change of phase or effect asked; dates a snapshot
 
   RunId run;
-  bool run_begun = false;    // Create{run} was asked and run is not proved gone
-  std::string spec_hash;     // what the next Create uses
-  std::string container_id;  // of the run; empty when none
-  bool resume = false;       // it was ready once: the next start resumes the conversation
-  std::optional<WallTime> started_at;
+  bool run_begun = false;              // Create{run} was asked and run is not proved gone
+  std::string spec_hash;               // what the next Create uses
+  std::string container_id;            // of the run; empty when none
+  bool resume = false;                 // it was ready once: the next start resumes the conversation
+  bool resumed = false;                // the run was created to resume a conversation
+  int resume_deaths = 0;               // such runs in a row that died early without having been ready
+  std::optional<WallTime> started_at;  // of the run; none before it was started
 
   std::string reason;                    // status reason for people; may be empty
   Effect trouble = Effect::none;         // checking: the effect that went wrong ...
@@ -207,6 +219,7 @@ struct AgentRecord {
   std::optional<WallTime> next_restart_at;  // backoff, held by a usage limit
   Hold hold = Hold::none;
   std::optional<WallTime> limited_until;  // the run's usage limit
+  bool unproved = false;                  // it was restarted without an answered Probe: not again
 
   bool work_open = false;  // an assignment is open
 
@@ -226,14 +239,20 @@ struct Live {
   bool pane_asked = false;          // an OpenPane is in flight
   std::optional<WallTime> look_at;  // blind, or without a pane: when to Look again
 
+  bool ready = false;      // this run has shown a state
   bool turn_open = false;  // it was busy and its turn has not ended
   WallTime last_activity{};
+  std::optional<WallTime> probe_asked;   // the Probe in flight
   std::optional<WallTime> idle_since;    // an inferred "idle" not yet confirmed
   std::optional<WallTime> stable_since;  // up without interruption
   std::optional<WallTime> stuck_since;
   std::optional<WallTime> nudged_at;
-  std::optional<WallTime> repeated_at;  // stuck by repetition: the last repetition seen
-  bool nudge_blocked = false;           // the last nudge was not typed, on purpose
+  std::optional<WallTime> waiting_since;  // stuck: a reaction is awaited for nudge_wait from here
+  std::optional<WallTime> typing_until;   // what moves may be our own keystrokes
+  std::optional<WallTime> repeated_at;    // stuck by repetition: the last repetition seen
+  int repeats = 0;                        // since the nudge
+  int unanswered = 0;                     // Probes since the nudge
+  bool nudge_blocked = false;             // the last nudge was not typed, on purpose
   Condition before_stuck = Condition::busy;
   bool oom_child = false;  // a process of this run was killed for memory
 

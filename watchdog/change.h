@@ -63,7 +63,10 @@ void excuse(Change& c, WallTime since);
 
 // Condition while up (conditions.cc).
 void set_condition(Change& c, Condition condition, std::string detail);
+// A sign of life: the clock starts again, and a Probe in flight is pointless.
 void progress(Change& c, WallTime at);
+bool may_get_stuck(const Agent& agent);
+void judge(Change& c, const Probed& answer);
 bool dialog_open(const Agent& agent);
 void become_stuck(Change& c, NudgeKind kind, std::string detail);
 void accept_idle(Change& c);
@@ -86,6 +89,7 @@ void handle(Change& c, const PaneLost& event);
 void handle(Change& c, const Signal& event);
 void handle(Change& c, const Work& event);
 void handle(Change& c, const NudgeResult& event);
+void handle(Change& c, const Probed& event);
 void handle(Change& c, const EngineLost& event);
 void handle(Change& c, const EngineBack& event);
 void handle(Change& c, const MassDeath& event);

@@ -7,21 +7,29 @@
 namespace agentmesh::watchdog {
 namespace {
 
-// Work, a state that we understand, nobody waited for, and a terminal to see activity in.
-bool may_get_stuck(const Agent& agent) {
-  const Live& live = agent.live;
-  const bool works = live.condition == Condition::busy || live.condition == Condition::idle;
-  return agent.phase == Phase::up && works && has_work(agent) && live.pane_open && !live.engine_lost;
-}
-
 WallTime limit_over(const Agent& agent, const Policy& policy) {
   return agent.limited_until.value_or(agent.live.condition_since) + spread(agent, policy.limit_jitter);
 }
 
 void nudge(Change& c, NudgeKind kind) {
-  c.agent.live.nudged_at = c.now;
+  Live& live = c.agent.live;
+  live.nudged_at = c.now;
+  live.waiting_since = c.now;
+  live.typing_until = c.now + c.policy.typing_limit;
+  live.repeats = 0;
+  live.unanswered = 0;
   c.act(Nudge{c.agent.run, kind});
   c.act(Emit{EventName::nudged, c.agent.live.detail});
+}
+
+void ask_probe(Change& c) {
+  c.agent.live.probe_asked = c.now;
+  c.act(Probe{c.agent.run, c.now, c.agent.live.last_activity});
+}
+
+void recover(Change& c) {
+  set_condition(c, c.agent.live.before_stuck, "");
+  progress(c, c.now);
 }
 
 void restart_stuck(Change& c, ExitReason reason) {
@@ -29,13 +37,35 @@ void restart_stuck(Change& c, ExitReason reason) {
   begin_stop(c, reason, c.policy.stop_timeout);
 }
 
-void wake_stuck(Change& c) {
+// Repeated loop_repeats times more since the nudge: it did not help. Fewer: it may be slow. None: it helped.
+void wake_looping(Change& c) {
   Live& live = c.agent.live;
-  if (live.nudge_blocked) return nudge(c, NudgeKind::keep_going);
-  if (!live.repeated_at) return restart_stuck(c, ExitReason::stuck_after_nudge);
-  if (*live.repeated_at > *live.nudged_at) return restart_stuck(c, ExitReason::looping_after_nudge);
-  set_condition(c, live.before_stuck, "");
+  if (live.repeats >= c.policy.loop_repeats) return restart_stuck(c, ExitReason::looping_after_nudge);
+  if (*live.repeated_at <= *live.waiting_since) return recover(c);
+  live.waiting_since = c.now;
+}
+
+void wake_stuck(Change& c) {
+  if (c.agent.live.nudge_blocked) return nudge(c, NudgeKind::keep_going);
+  c.agent.live.repeated_at ? wake_looping(c) : ask_probe(c);
+}
+
+void found_alive(Change& c, const std::string& detail) {
+  c.act(Emit{EventName::probed, detail});
+  if (c.agent.live.condition == Condition::stuck) return recover(c);
   progress(c, c.now);
+}
+
+// Nobody can say whether a nudged agent lives: ask twice, restart once, then leave it to a person.
+void restart_unproved(Change& c) {
+  Live& live = c.agent.live;
+  live.waiting_since = c.now;
+  if (++live.unanswered == 1) return;
+  if (!c.agent.unproved) {
+    c.agent.unproved = true;
+    return restart_stuck(c, ExitReason::stuck_after_nudge);
+  }
+  if (live.unanswered == 2) c.act(Notify{NotifyKind::stuck, "no reaction, and no telling whether it works"});
 }
 
 void wake_limited(Change& c) {
@@ -62,8 +92,9 @@ std::optional<WallTime> signal_wake(const Agent& agent, const Policy& policy) {
   const Live& live = agent.live;
   if (agent.phase != Phase::up || live.engine_lost) return std::nullopt;
   if (live.idle_since) return *live.idle_since + policy.idle_confirm;
-  if (live.condition == Condition::stuck && live.nudged_at && live.pane_open) {
-    return *live.nudged_at + policy.nudge_wait;
+  if (live.probe_asked) return *live.probe_asked + policy.probe_timeout;
+  if (live.condition == Condition::stuck && live.waiting_since && live.pane_open) {
+    return *live.waiting_since + policy.nudge_wait;
   }
   if (live.condition == Condition::rate_limited) return limit_over(agent, policy);
   if (may_get_stuck(agent)) return live.last_activity + policy.stuck_after;
@@ -73,9 +104,10 @@ std::optional<WallTime> signal_wake(const Agent& agent, const Policy& policy) {
 void signal_due(Change& c) {
   const Condition condition = c.agent.live.condition;
   if (c.agent.live.idle_since) return accept_idle(c);
+  if (c.agent.live.probe_asked) return judge(c, Probed{.detail = "no activity"});
   if (condition == Condition::stuck) return wake_stuck(c);
   if (condition == Condition::rate_limited) return wake_limited(c);
-  become_stuck(c, NudgeKind::keep_going, "no activity");
+  ask_probe(c);
 }
 
 bool lacks_pane(const Agent& agent) {
@@ -89,6 +121,13 @@ std::optional<WallTime> look_wake(const Agent& agent) {
 
 }  // namespace
 
+// Work, a state that we understand, nobody waited for, and a terminal to see activity in.
+bool may_get_stuck(const Agent& agent) {
+  const Live& live = agent.live;
+  const bool works = live.condition == Condition::busy || live.condition == Condition::idle;
+  return agent.phase == Phase::up && works && has_work(agent) && live.pane_open && !live.engine_lost;
+}
+
 void set_condition(Change& c, Condition condition, std::string detail) {
   Live& live = c.agent.live;
   live.detail = std::move(detail);
@@ -98,12 +137,26 @@ void set_condition(Change& c, Condition condition, std::string detail) {
   live.condition_since = c.now;
   live.stuck_since.reset();
   live.nudged_at.reset();
+  live.waiting_since.reset();
+  live.probe_asked.reset();
   live.repeated_at.reset();
   live.nudge_blocked = false;
 }
 
 void progress(Change& c, WallTime at) {
   c.agent.live.last_activity = std::max(c.agent.live.last_activity, at);
+  c.agent.live.probe_asked.reset();
+}
+
+void judge(Change& c, const Probed& answer) {
+  Live& live = c.agent.live;
+  live.probe_asked.reset();
+  if (answer.progress != Progress::unknown) c.agent.unproved = false;
+  if (answer.progress == Progress::seen) return found_alive(c, answer.detail);
+  if (may_get_stuck(c.agent)) return become_stuck(c, NudgeKind::keep_going, answer.detail);
+  if (live.condition != Condition::stuck || !live.pane_open) return;
+  if (answer.progress == Progress::unknown) return restart_unproved(c);
+  restart_stuck(c, ExitReason::stuck_after_nudge);
 }
 
 bool dialog_open(const Agent& agent) {

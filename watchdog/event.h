@@ -94,7 +94,7 @@ struct PaneLost {  // its process ended, or the pane, session or tmux server is 
 };
 
 enum class SignalKind {
-  activity,  // output, model traffic, CPU time, a write in the workspace. Never our own keystrokes.
+  activity,  // output, a tool call, model traffic that a gateway sees. Never our own keystrokes.
   busy,      // a state: not progress by itself
   idle,
   turn_ended,
@@ -104,7 +104,8 @@ enum class SignalKind {
   question_closed,
   rate_limited,
   auth_required,
-  repeated,    // the same tool call or screen cycle loop_repeats times over
+  repeated,    // the same tool call or screen cycle, now loop_repeats times over or more often (repeats.h)
+  varied,      // the first that differs after that
   unreadable,  // nobody understands what it shows
 };
 
@@ -135,6 +136,19 @@ struct NudgeResult {
   Delivery delivery = Delivery::delivered;
 };
 
+// The answer to Probe{run, asked}; an answer to an older Probe changes nothing.
+enum class Progress {
+  none,    // all of it was looked at: no life
+  seen,    // tools used CPU time, or the workspace was written to
+  unknown  // it could not be looked at, or not wholly
+};
+struct Probed {
+  RunId run;
+  WallTime asked{};
+  Progress progress = Progress::unknown;
+  std::string detail;  // for people: what was seen, or why it is not known
+};
+
 struct EngineLost {};
 struct EngineBack {};
 // Many agents died together since then: those deaths are not theirs (admission.h detects it).
@@ -145,7 +159,7 @@ struct Tick {};
 
 using Event = std::variant<StartAsked, StopAsked, RestartAsked, DaemonStarted, Admitted, EffectDone,
                            EffectFailed, Observed, ContainerDied, OomKilled, ContainerGone, PaneLost, Signal,
-                           Work, NudgeResult, EngineLost, EngineBack, MassDeath, Tick>;
+                           Work, NudgeResult, Probed, EngineLost, EngineBack, MassDeath, Tick>;
 
 // How an adapter's error counts: timeout is unknown, unavailable unreachable, invalid and denied permanent,
 // not_found gone for start, stop, kill and remove and permanent for create (the image), the rest definite.
@@ -154,6 +168,7 @@ Failure failure_of(Effect effect, const Error& error);
 std::string_view to_string(SignalKind value);
 std::string_view to_string(ContainerState value);
 std::string_view to_string(Delivery value);
+std::string_view to_string(Progress value);
 template <>
 std::optional<SignalKind> from_string(std::string_view text);
 template <>

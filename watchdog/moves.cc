@@ -36,10 +36,15 @@ void back_off(Change& c) {
   c.agent.next_restart_at = c.now + restart_delay(c.agent, c.policy);
 }
 
-// Spends one restart of the budget, or fails when none is left.
+// Spends one restart of the budget, or fails when none is left. A fresh conversation that is still to be
+// tried is started all the same, once: its run is not a resumed one.
 void count_restart(Change& c) {
   prune_restarts(c.agent, c.policy, c.now);
-  if (!budget_left(c.agent, c.policy)) return quarantine(c, limit_text(c.policy) + ": " + c.agent.exit.text);
+  const bool fresh_untried = c.agent.resume_deaths > 0 && c.policy.max_restarts > 0;
+  if (!budget_left(c.agent, c.policy)) {
+    if (!fresh_untried) return quarantine(c, limit_text(c.policy) + ": " + c.agent.exit.text);
+    c.agent.resume_deaths = c.policy.resume_tries;
+  }
   c.agent.restarts.push_back(c.now);
   ++c.agent.failures;
   back_off(c);
@@ -56,6 +61,10 @@ void hold(Change& c, Hold kind) {
   }
 }
 
+bool died_early(const Change& c) {
+  return !c.agent.started_at || c.now < *c.agent.started_at + c.policy.broken_within;
+}
+
 ExitVerdict verdict_of(const Change& c, const End& end) {
   const Agent& agent = c.agent;
   return classify({
@@ -67,7 +76,7 @@ ExitVerdict verdict_of(const Change& c, const End& end) {
       .login_shown = agent.live.condition == Condition::auth_required,
       .work = has_work(agent),
       .witnessed = end.witness == Witness::seen,
-      .early = !agent.started_at || c.now < *agent.started_at + c.policy.broken_within,
+      .early = died_early(c),
       .on_clean_exit = c.policy.on_clean_exit,
   });
 }
@@ -100,6 +109,21 @@ void decide(Change& c, ExitClass kind, Witness witness) {
     case ExitClass::broken:
       return quarantine(c, c.agent.exit.text);
   }
+}
+
+// The conversation that it was to resume may be what kills it.
+bool died_resuming(const Change& c, Witness witness) {
+  return c.agent.resumed && !c.agent.live.ready && died_early(c) && witness == Witness::seen;
+}
+
+void choose_conversation(Change& c) {
+  Agent& agent = c.agent;
+  agent.resumed = agent.resume && agent.resume_deaths < c.policy.resume_tries;
+  if (agent.resumed || !agent.resume) return;
+  agent.resume = false;
+  agent.resume_deaths = 0;
+  c.act(Emit{EventName::fresh, "resuming the conversation failed " + std::to_string(c.policy.resume_tries) +
+                                   " times in a row"});
 }
 
 bool deserves_report(const Agent& agent) {
@@ -163,6 +187,7 @@ bool excusable(const AgentRecord& agent, WallTime since) {
 void uncount(Change& c) {
   Agent& agent = c.agent;
   if (agent.restarts.empty() || agent.restarts.back() != agent.exit.at) return;
+  agent.resume_deaths = 0;
   agent.restarts.pop_back();
   agent.failures = std::max(0, agent.failures - 1);
 }
@@ -196,12 +221,14 @@ void begin_create(Change& c) {
   if (!agent.run_begun) agent.run = agent.run.next();
   agent.run_begun = true;
   agent.container_id.clear();
+  agent.started_at.reset();
   agent.limited_until.reset();
   agent.ending = ExitReason::none;
   if (agent.restarting) agent.last_restart_at = c.now;
+  choose_conversation(c);
   forget_signals(c);
   enter(c, Phase::creating, c.policy.create_timeout);
-  c.act(Create{agent.run, agent.spec_hash, agent.resume ? Conversation::resume : Conversation::fresh});
+  c.act(Create{agent.run, agent.spec_hash, agent.resumed ? Conversation::resume : Conversation::fresh});
 }
 
 void begin_start(Change& c) {
@@ -257,6 +284,7 @@ void end_run(Change& c, const End& end) {
                 .at = c.now};
   agent.reason = verdict.text;
   agent.excused = false;
+  if (verdict.kind == ExitClass::transient && died_resuming(c, end.witness)) ++agent.resume_deaths;
   decide(c, verdict.kind, end.witness);
   wind_up(c);
 }

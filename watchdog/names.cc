@@ -148,6 +148,7 @@ constexpr auto kSignalKind = std::to_array<Row<SignalKind>>({
     {SignalKind::rate_limited, "rate_limited"},
     {SignalKind::auth_required, "auth_required"},
     {SignalKind::repeated, "repeated"},
+    {SignalKind::varied, "varied"},
     {SignalKind::unreadable, "unreadable"},
 });
 
@@ -161,6 +162,12 @@ constexpr auto kDelivery = std::to_array<Row<Delivery>>({
     {Delivery::delivered, "delivered"},
     {Delivery::blocked, "blocked"},
     {Delivery::failed, "failed"},
+});
+
+constexpr auto kProgress = std::to_array<Row<Progress>>({
+    {Progress::none, "none"},
+    {Progress::seen, "seen"},
+    {Progress::unknown, "unknown"},
 });
 
 constexpr auto kNudgeKind = std::to_array<Row<NudgeKind>>({
@@ -188,14 +195,17 @@ constexpr auto kEventName = std::to_array<Row<EventName>>({
     {EventName::nudged, "nudged"},
     {EventName::excused, "excused"},
     {EventName::reaped, "reaped"},
+    {EventName::probed, "probed"},
+    {EventName::fresh, "fresh"},
 });
 
 constexpr std::array<std::string_view, std::variant_size_v<Action>> kActions{
     "persist",   "create",     "start",
     "stop",      "kill",       "remove",
     "open_pane", "close_pane", "write_crash_report",
-    "look",      "nudge",      "answer",
-    "notify",    "alert",      "emit"};
+    "look",      "probe",      "nudge",
+    "answer",    "notify",     "alert",
+    "emit"};
 
 }  // namespace
 
@@ -212,6 +222,7 @@ std::string_view to_string(Failure value) { return name_of(kFailure, value); }
 std::string_view to_string(SignalKind value) { return name_of(kSignalKind, value); }
 std::string_view to_string(ContainerState value) { return name_of(kContainerState, value); }
 std::string_view to_string(Delivery value) { return name_of(kDelivery, value); }
+std::string_view to_string(Progress value) { return name_of(kProgress, value); }
 std::string_view to_string(NudgeKind value) { return name_of(kNudgeKind, value); }
 std::string_view to_string(Verdict value) { return name_of(kVerdict, value); }
 std::string_view to_string(NotifyKind value) { return name_of(kNotifyKind, value); }

@@ -27,10 +27,16 @@ struct Policy {
   Millis excuse_window =
       std::chrono::seconds{10};  // deaths this close to a lost engine or a mass death spend no budget
   CleanExit on_clean_exit = CleanExit::when_work;
+  int resume_tries = 2;  // resumed runs in a row that die within broken_within unready; then a fresh one
 
   // Stuck.
   Millis stuck_after = std::chrono::minutes{5};
   Millis nudge_wait = std::chrono::minutes{2};
+  int loop_repeats = 5;
+  Millis probe_timeout =
+      std::chrono::seconds{45};  // longer than a probe takes, an engine that is slow included
+  Millis typing_limit = std::chrono::seconds{30};  // longer than one delivery of a nudge may take
+  Millis echo = std::chrono::seconds{2};           // a terminal repaints within this after the last key
   Millis idle_confirm =
       std::chrono::seconds{2};  // an inferred "idle" counts after a second sample or this long without "busy"
   OnPermission on_permission = OnPermission::ask;

@@ -1,5 +1,7 @@
 #include "watchdog/restart.h"
 
+#include "watchdog/hash.h"
+
 #include <algorithm>
 
 namespace agentmesh::watchdog {
@@ -15,9 +17,8 @@ std::uint64_t mixed(std::uint64_t value) {  // splitmix64
 }
 
 std::uint64_t seed_of(const AgentRecord& agent) {
-  std::uint64_t hash = 0xcbf29ce484222325U;  // FNV-1a
-  for (const char c : agent.name.str()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return mixed(hash ^ mixed(agent.run.value) ^ mixed(static_cast<std::uint64_t>(agent.failures) << 32U));
+  return mixed(hashed(kHashStart, agent.name.str()) ^ mixed(agent.run.value) ^
+               mixed(static_cast<std::uint64_t>(agent.failures) << 32U));
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ void pane_opened(Change& c) {
   live.pane_asked = false;
   if (!is_live(c.agent.phase) || live.pane_open) return;
   live.pane_open = true;
-  live.last_activity = c.now;
+  progress(c, c.now);
 }
 
 void pane_missing(Change& c) {

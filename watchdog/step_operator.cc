@@ -15,6 +15,8 @@ void renew(Change& c, const std::string& spec_hash, Conversation conversation) {
   if (conversation == Conversation::fresh) agent.resume = false;
   agent.restarts.clear();
   agent.failures = 0;
+  agent.resume_deaths = 0;
+  agent.unproved = false;
   agent.after = After::start;
 }
 
@@ -98,6 +100,7 @@ void handle(Change& c, const DaemonStarted&) {
                     .status_since = agent.phase_since,
                     .blind = true,
                     .look_at = c.now + c.policy.look_again,
+                    .ready = agent.phase == Phase::up,
                     .last_activity = c.now,
                     .stable_since = c.now};
   switch (agent.phase) {
@@ -132,12 +135,13 @@ void handle(Change& c, const Work& event) { c.agent.work_open = event.state == W
 void handle(Change& c, const EngineLost&) {
   c.agent.live.blind = true;
   c.agent.live.engine_lost = true;
+  c.agent.live.probe_asked.reset();
   excuse(c, c.now - c.policy.excuse_window);
 }
 
 void handle(Change& c, const EngineBack&) {
   c.agent.live.engine_lost = false;
-  c.agent.live.last_activity = c.now;
+  progress(c, c.now);
   c.agent.live.look_at = c.now + c.policy.look_again;
   c.act(Look{});
 }

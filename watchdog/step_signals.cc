@@ -12,6 +12,7 @@ bool shows_ready(SignalKind kind) {
     case SignalKind::activity:
     case SignalKind::unreadable:
     case SignalKind::repeated:
+    case SignalKind::varied:
       return false;
     default:
       return true;
@@ -20,8 +21,15 @@ bool shows_ready(SignalKind kind) {
 
 bool shows_conversation(SignalKind kind) { return shows_ready(kind) && kind != SignalKind::auth_required; }
 
+// Not said by the runner, and at a time when we type: as like as not the terminal shows our own keystrokes.
+bool may_be_echo(const Change& c, const Signal& event) {
+  const Live& live = c.agent.live;
+  return event.source == Source::inferred && live.typing_until && c.now < *live.typing_until;
+}
+
 void on_activity(Change& c, const Signal& event) {
   const Live& live = c.agent.live;
+  if (may_be_echo(c, event)) return;
   const bool future = event.at > c.now || event.at == WallTime{};
   progress(c, future ? c.now : event.at);
   if (live.condition == Condition::stuck && !live.repeated_at) set_condition(c, live.before_stuck, "");
@@ -99,9 +107,27 @@ void on_login(Change& c, const Signal& event) {
 
 void on_repeated(Change& c, const Signal& event) {
   Live& live = c.agent.live;
-  const bool works = live.condition == Condition::busy || live.condition == Condition::idle;
-  if (works && live.pane_open) become_stuck(c, NudgeKind::keep_going, event.detail);
-  if (live.condition == Condition::stuck) live.repeated_at = c.now;
+  if (may_get_stuck(c.agent)) {
+    become_stuck(c, NudgeKind::keep_going, event.detail);
+  } else if (live.condition == Condition::stuck) {
+    ++live.repeats;
+  } else {
+    return;
+  }
+  live.repeated_at = c.now;
+  live.probe_asked.reset();  // it lives: that is not the question any more
+}
+
+void on_varied(Change& c, const Signal& event) {
+  if (may_be_echo(c, event)) return;
+  c.agent.live.repeated_at.reset();  // the loop is broken
+  on_activity(c, event);
+}
+
+void show_ready(Change& c) {
+  if (c.agent.phase == Phase::launching) go_up(c);
+  c.agent.live.ready = true;
+  c.agent.resume_deaths = 0;
 }
 
 void on_unreadable(Change& c, const Signal& event) {
@@ -112,7 +138,7 @@ void on_unreadable(Change& c, const Signal& event) {
 
 void handle(Change& c, const Signal& event) {
   if (event.run != c.agent.run || !is_live(c.agent.phase)) return;
-  if (c.agent.phase == Phase::launching && shows_ready(event.kind)) go_up(c);
+  if (shows_ready(event.kind)) show_ready(c);
   if (shows_conversation(event.kind)) c.agent.resume = true;
   switch (event.kind) {
     case SignalKind::activity:
@@ -137,6 +163,8 @@ void handle(Change& c, const Signal& event) {
       return on_login(c, event);
     case SignalKind::repeated:
       return on_repeated(c, event);
+    case SignalKind::varied:
+      return on_varied(c, event);
     case SignalKind::unreadable:
       return on_unreadable(c, event);
   }
@@ -144,12 +172,21 @@ void handle(Change& c, const Signal& event) {
 
 void handle(Change& c, const NudgeResult& event) {
   Live& live = c.agent.live;
-  if (event.run != c.agent.run || live.condition != Condition::stuck) return;
+  if (event.run != c.agent.run || !live.typing_until) return;
+  live.typing_until = c.now + c.policy.echo;
+  if (live.condition != Condition::stuck) return;
   const bool blocked = event.delivery == Delivery::blocked;
   if (blocked && !live.nudge_blocked)
     c.act(Notify{NotifyKind::nudge_blocked, "the nudge could not be typed"});
   live.nudge_blocked = blocked;
-  if (event.delivery == Delivery::delivered) live.nudged_at = c.now;
+  if (event.delivery != Delivery::delivered) return;
+  live.nudged_at = c.now;
+  live.waiting_since = c.now;
+}
+
+void handle(Change& c, const Probed& event) {
+  const Agent& agent = c.agent;
+  if (event.run == agent.run && agent.live.probe_asked == event.asked) judge(c, event);
 }
 
 }  // namespace agentmesh::watchdog

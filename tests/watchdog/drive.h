@@ -26,6 +26,9 @@ class Drive {
     agent = std::move(next.agent);
     actions = std::move(next.actions);
     seen.insert(seen.end(), actions.begin(), actions.end());
+    if (const auto* probe = did<Probe>(); probe != nullptr && probed) {
+      feed(Probed{agent.run, probe->asked, *probed, "looked"});
+    }
   }
 
   // To the next wake time after `by`, ticking at every wake on the way.
@@ -110,6 +113,7 @@ class Drive {
   }
 
   Policy policy;
+  std::optional<Progress> probed = Progress::none;  // the answer to every Probe; none: no answer
   Agent agent;
   std::vector<Action> actions;
   std::vector<Action> seen;

@@ -47,7 +47,11 @@ std::vector<Case> all_phases() {
   add("up question", [](Drive& d) { d.to_up(), d.signal(SignalKind::question_asked); });
   add("up limited", [](Drive& d) { d.to_up(), d.signal(SignalKind::rate_limited); });
   add("up login", [](Drive& d) { d.to_up(), d.signal(SignalKind::auth_required); });
+  add("up probed", [](Drive& d) { d.probed.reset(), d.to_up(), d.signal(SignalKind::busy), d.pass(5min); });
   add("up stuck", [](Drive& d) { d.to_up(), d.signal(SignalKind::busy), d.pass(5min); });
+  add("up stuck, probed",
+      [](Drive& d) { d.to_up(), d.signal(SignalKind::busy), d.pass(5min), d.probed.reset(), d.pass(2min); });
+  add("up looping", [](Drive& d) { d.to_up(), d.signal(SignalKind::busy), d.signal(SignalKind::repeated); });
   add("up blind", [](Drive& d) { d.to_up(), d.feed(DaemonStarted{}); });
   add("up engine lost", [](Drive& d) { d.to_up(), d.feed(EngineLost{}); });
   add("stopping", [](Drive& d) { d.to_up(), d.stop(); });
@@ -116,6 +120,9 @@ std::vector<Event> all_events(const Agent& agent) {
   }
   for (const Delivery delivery : {Delivery::delivered, Delivery::blocked, Delivery::failed}) {
     events.emplace_back(NudgeResult{agent.run, delivery});
+  }
+  for (const Progress progress : {Progress::none, Progress::seen, Progress::unknown}) {
+    events.emplace_back(Probed{agent.run, agent.live.probe_asked.value_or(WallTime{}), progress, "looked"});
   }
   for (const auto completeness : {Completeness::complete, Completeness::partial}) {
     for (const PaneState pane : {PaneState::unasked, PaneState::none, PaneState::live, PaneState::dead}) {
@@ -237,7 +244,8 @@ TEST(TableTest, EventsOfAnotherRunChangeNothing) {
           std::holds_alternative<EffectDone>(event) || std::holds_alternative<EffectFailed>(event) ||
           std::holds_alternative<ContainerDied>(event) || std::holds_alternative<OomKilled>(event) ||
           std::holds_alternative<ContainerGone>(event) || std::holds_alternative<PaneLost>(event) ||
-          std::holds_alternative<Signal>(event) || std::holds_alternative<NudgeResult>(event);
+          std::holds_alternative<Signal>(event) || std::holds_alternative<NudgeResult>(event) ||
+          std::holds_alternative<Probed>(event);
       if (!has_run) continue;
       const Step next = step(drive.agent, event, drive.policy, drive.now());
       EXPECT_EQ(static_cast<const AgentRecord&>(next.agent), static_cast<const AgentRecord&>(drive.agent))

@@ -27,6 +27,7 @@ class World {
   std::uint64_t steps() const { return steps_; }
   std::uint64_t crashes() const { return crashes_; }
   std::uint64_t starts() const { return starts_; }
+  std::uint64_t probes() const { return probes_; }
   const std::vector<std::string>& history() const { return history_; }
 
  private:
@@ -71,6 +72,7 @@ class World {
   void perform(const ClosePane& action);
   void perform(const WriteCrashReport& action);
   void perform(const Look& action);
+  void perform(const Probe& action);
   void perform(const Nudge& action);
   void perform(const Answer&) {}
   void perform(const Notify&) {}
@@ -117,6 +119,7 @@ class World {
   std::uint64_t steps_ = 0;
   std::uint64_t crashes_ = 0;
   std::uint64_t starts_ = 0;
+  std::uint64_t probes_ = 0;
   std::vector<std::string> history_;
 };
 

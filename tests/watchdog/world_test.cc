@@ -192,6 +192,8 @@ void World::check_step(const Agent& before, const Step& next) {
   const bool lived = before.phase == Phase::launching || before.phase == Phase::up;
   const bool declared_dead = lived && (after.phase == Phase::ended || after.phase == Phase::removing);
   if (alive && declared_dead) broken("a living run was declared dead");
+  const bool stuck = after.ending == ExitReason::stuck_after_nudge && before.phase == Phase::up;
+  if (stuck && before.unproved && after.unproved) broken("a second restart without proof");
   if (before.phase == Phase::failed && after.phase == Phase::creating) broken("quarantine left by itself");
 }
 
@@ -265,6 +267,16 @@ void World::perform(const WriteCrashReport& action) {
   if (!chance(5)) to_daemon(milliseconds{50}, EffectDone{.effect = Effect::write_report, .run = action.run});
 }
 void World::perform(const Look&) { look(); }
+// Answered, or lost, or late, or twice.
+void World::perform(const Probe& action) {
+  ++probes_;
+  if (chance(15)) return;
+  const auto luck = static_cast<Progress>(random_() % 3);
+  const auto way = chance(20) ? between(seconds{1}, minutes{2}) : between(milliseconds{1}, seconds{6});
+  const Probed answer{action.run, action.asked, luck, "luck"};
+  to_daemon(way, answer);
+  if (chance(10)) to_daemon(way + between(milliseconds{1}, minutes{1}), answer);
+}
 void World::perform(const Nudge& action) {
   const auto luck = mood_ == Mood::calm ? 0 : random_() % 3;
   to_daemon(milliseconds{300}, NudgeResult{action.run, static_cast<Delivery>(luck)});
@@ -332,10 +344,13 @@ void World::signal(RunId run) {
   const auto it = containers_.find(run);
   if (it == containers_.end() || it->second.state != ContainerState::running) return;
   Signal told{.run = run, .at = time_ + skew_, .source = chance(50) ? Source::native : Source::inferred};
-  told.kind = mood_ == Mood::calm ? SignalKind::turn_ended : static_cast<SignalKind>(random_() % 12);
+  told.kind = mood_ == Mood::calm ? SignalKind::turn_ended : static_cast<SignalKind>(random_() % 13);
   if (told.kind == SignalKind::auth_required && !chance(10)) told.kind = SignalKind::busy;
   if (daemon_up_) to_daemon(milliseconds{1}, told);
-  at(between(seconds{1}, seconds{30}), [this, run] { signal(run); });
+  if (chance(15)) to_daemon(milliseconds{1}, Work{chance(50) ? WorkState::open : WorkState::none});
+  const bool silent = chance(15);
+  at(silent ? between(seconds{30}, minutes{5}) : between(seconds{1}, seconds{30}),
+     [this, run] { signal(run); });
 }
 
 void World::operator_acts() {
@@ -354,8 +369,10 @@ void World::operator_acts() {
   if (kind == 2) feed(RestartAsked{spec, conversation, seconds{3}});
   if (kind == 3) feed(StopAsked{seconds{3}, StopManner::graceful});
   if (kind == 4) feed(StopAsked{Millis{}, StopManner::force});
-  if (!last_saved_) asked_ = before;              // the caller was told so
-  if (life != daemon_) asked_ = journal_.wanted;  // it died: the journal knows whether it was accepted
+  if (!last_saved_) asked_ = before;  // the caller was told so
+  // It died: the journal knows whether it was accepted. An agent that was done is stopped, but not by this.
+  const bool accepted = journal_.wanted == wanted && !journal_.finished;
+  if (life != daemon_ && !accepted) asked_ = before;
 }
 
 void World::engine_away() {
@@ -421,7 +438,7 @@ std::string World::run() {
 }
 namespace {
 
-constexpr std::uint64_t kSeeds = 2'000;
+constexpr std::uint64_t kSeeds = 10'000;
 
 std::uint64_t setting(const char* variable, std::uint64_t otherwise) {
   const char* text = std::getenv(variable);
@@ -443,6 +460,7 @@ TEST(WorldTest, ConvergesOverManySeeds) {
   std::uint64_t steps = 0;
   std::uint64_t crashes = 0;
   std::uint64_t starts = 0;
+  std::uint64_t probes = 0;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     World world(seed, Telling::silent);
     const std::string broken = world.run();
@@ -450,13 +468,16 @@ TEST(WorldTest, ConvergesOverManySeeds) {
     steps += world.steps();
     crashes += world.crashes();
     starts += world.starts();
+    probes += world.probes();
   }
   RecordProperty("steps", std::to_string(steps));
   RecordProperty("crashes", std::to_string(crashes));
   RecordProperty("starts", std::to_string(starts));
+  RecordProperty("probes", std::to_string(probes));
   if (last > first) {
     EXPECT_GT(crashes, last / 2) << "the worlds are too kind";
     EXPECT_GT(starts, last) << "the worlds do nothing";
+    EXPECT_GT(probes, last / 4) << "the worlds are never silent";
   }
 }
 

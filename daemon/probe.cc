@@ -1,0 +1,175 @@
+#include "daemon/probe.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <unistd.h>
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace wd = agentmesh::watchdog;
+
+constexpr std::size_t kMaxStatFile = 4'096;
+constexpr std::size_t kUserTime = 12;  // fields of /proc/PID/stat after the name: proc(5), 14, 15 and 22
+constexpr std::size_t kSystemTime = 13;
+constexpr std::size_t kStarted = 20;
+
+struct ProcessTimes {
+  Micros started{};  // since the machine started
+  Micros cpu{};      // its own, all threads; not that of its children
+};
+
+std::optional<std::int64_t> number(std::string_view text) {
+  std::int64_t value = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
+  return whole && value >= 0 ? std::optional(value) : std::nullopt;
+}
+
+// "PID (NAME) STATE ...": the name may hold anything, so the fields are counted after its last parenthesis.
+// None: it has ended, or the text is not the kernel's.
+std::optional<ProcessTimes> times_of(const std::filesystem::path& proc, std::int64_t pid) {
+  const auto text = read_file(proc / std::to_string(pid) / "stat", kMaxStatFile);
+  const std::size_t name_end = text ? text->rfind(')') : std::string::npos;
+  if (name_end == std::string::npos) return std::nullopt;
+  const auto fields = split(std::string_view(*text).substr(name_end + 1), ' ');
+  if (fields.size() <= kStarted) return std::nullopt;
+  const auto started = number(fields[kStarted]);
+  const auto user = number(fields[kUserTime]);
+  const auto system = number(fields[kSystemTime]);
+  if (!started || !user || !system) return std::nullopt;
+  static const std::int64_t tick_us = 1'000'000 / ::sysconf(_SC_CLK_TCK);
+  return ProcessTimes{.started = Micros{*started * tick_us}, .cpu = Micros{(*user + *system) * tick_us}};
+}
+
+asio::awaitable<void> wait(Millis time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  boost::system::error_code ec;
+  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+}
+
+double seconds(Micros time) { return std::chrono::duration<double>(time).count(); }
+
+// A line for people when the tools worked between the two looks, else empty.
+std::string work_between(const CpuLook& before, const CpuLook& after) {
+  const Micros tools = tools_cpu(before, after);
+  const Millis passed = after.at - before.at;
+  if (passed <= Millis{} || tools < Micros{passed} * kToolPercent / 100) return "";
+  return fmt::format("tools used {:.1f} s of CPU time in {:.0f} s", seconds(tools), seconds(passed));
+}
+
+}  // namespace
+
+FindProcess find_in_engine(sandbox::Engine& engine) {
+  return [&engine](AgentName agent, RunId run) -> Task<ContainerProcess> {
+    const auto details = co_await engine.inspect(container_name(agent, run));
+    if (!details) co_return pass(details.error());
+    if (details->pid > 0) co_return ContainerProcess{details->id, details->pid};
+    co_return fail(ErrorCode::not_found, "probe", "the container does not run");
+  };
+}
+
+Result<CpuLook> look_at_cpu(const CgroupRoots& roots, const ContainerProcess& process, Millis own_within) {
+  const auto cgroup = cgroup_of(static_cast<pid_t>(process.pid), process.container_id, roots);
+  if (!cgroup) return pass(cgroup.error());
+  const auto first = times_of(roots.proc, process.pid);
+  if (!first) return fail(ErrorCode::not_found, "probe", "the container does not run");
+  const auto pids = processes(*cgroup);
+  if (!pids) return pass(pids.error());
+  CpuLook look;
+  for (const pid_t pid : *pids) {
+    const auto times = times_of(roots.proc, pid);
+    if (!times || times->started > first->started + own_within) continue;  // ended meanwhile, or a tool
+    look.own_processes[{pid, times->started.count()}] = times->cpu;
+  }
+  // Read last: what the agent used since its processes were read counts as the tools', a few milliseconds.
+  const auto total = cpu_time(*cgroup);
+  if (!total) return pass(total.error());
+  look.total = *total;
+  return look;
+}
+
+Micros tools_cpu(const CpuLook& before, const CpuLook& after) {
+  Micros used = after.total - before.total;
+  for (const auto& [process, cpu] : after.own_processes) {
+    const auto known = before.own_processes.find(process);
+    used -= known == before.own_processes.end() ? cpu : cpu - known->second;
+  }
+  return std::max(used, Micros{});
+}
+
+Prober::Prober(FindProcess find, const Clock& clock, Offload& offload, ProbeOptions options)
+    : find_(std::move(find)), clock_(clock), offload_(offload), options_(std::move(options)) {}
+
+Task<CpuLook> Prober::look(AgentName agent, RunId run) {
+  auto process = co_await find_(std::move(agent), run);
+  if (!process) co_return pass(process.error());
+  auto look =
+      co_await offload_.run([roots = options_.roots, own = options_.own_within,
+                             process = std::move(*process)] { return look_at_cpu(roots, process, own); });
+  if (!look) co_return look;
+  look->run = run;
+  look->at = clock_.now();
+  co_return look;
+}
+
+// First against the last look, when that is not older than the last sign of life; then for a moment.
+Task<std::string> Prober::tools_at_work(AgentName agent, wd::Probe asked) {
+  auto before = co_await look(agent, asked.run);
+  if (!before) co_return pass(before.error());
+  const auto last = last_.find(agent.str());
+  const bool comparable =
+      last != last_.end() && last->second.run == asked.run && last->second.at >= asked.since;
+  std::string work = comparable ? work_between(last->second, *before) : "";
+  last_.insert_or_assign(agent.str(), *before);
+  if (!work.empty()) co_return work;
+  co_await wait(options_.window);
+  const auto after = co_await look(agent, asked.run);
+  if (!after) co_return pass(after.error());
+  last_.insert_or_assign(agent.str(), *after);
+  co_return work_between(*before, *after);
+}
+
+asio::awaitable<RecentWrite> Prober::written(std::string workspace, Millis age) {
+  const auto found = co_await offload_.run([workspace = std::move(workspace), age, limits = options_.walk] {
+    return find_recent_write(workspace, age, limits);
+  });
+  if (found) co_return *found;
+  log_error(found.error());
+  co_return RecentWrite{};
+}
+
+asio::awaitable<wd::Probed> Prober::probe(AgentName agent, std::string workspace, wd::Probe asked) {
+  wd::Probed answer{.run = asked.run, .asked = asked.asked, .progress = wd::Progress::seen};
+  const RecentWrite write = co_await written(std::move(workspace), clock_.now() - asked.since);
+  if (write.path) {
+    answer.detail = fmt::format("{} was written to", one_line(*write.path));
+    co_return answer;
+  }
+  auto work = co_await tools_at_work(std::move(agent), asked);
+  if (!work) {
+    answer.progress = wd::Progress::unknown;
+    answer.detail = fmt::format("no activity; CPU time not known: {}", work.error().what);
+  } else if (work->empty()) {
+    answer.progress = wd::Progress::none;
+    answer.detail = write.whole ? "no activity, no CPU time of tools, no write in the workspace"
+                                : "no activity, no CPU time of tools, no write seen in the workspace";
+  } else {
+    answer.detail = std::move(*work);
+  }
+  co_return answer;
+}
+
+}  // namespace agentmesh::daemon
