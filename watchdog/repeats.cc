@@ -69,7 +69,7 @@ std::size_t new_rows(const std::vector<std::uint64_t>& rows, const std::vector<s
 Repetition CallRepeats::called(std::string_view call, std::string_view id) {
   const std::uint64_t this_call = hashed(kHashStart, call);
   const std::uint64_t this_id = hashed(kHashStart, id);
-  const bool same = count_ > 0 && this_call == last_call_;
+  const bool same = this_call == last_call_;  // none yet: 0, which is no hash
   if (same && !id.empty() && this_id == last_id_) return Repetition::none;
   const bool was_repeated = count_ >= limit_;
   count_ = same ? count_ + 1 : 1;
