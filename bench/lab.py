@@ -53,6 +53,7 @@ class Lab:
         self.workdir = os.path.join(self.folder, "work")
         self.socket = os.path.join(self.home, "daemon.sock")
         self.agents = []
+        self.grown = SETTINGS["command"]
         self.daemon_pid = 0
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("AGENTMESH")}
         self.env |= {
@@ -60,8 +61,8 @@ class Lab:
             "AGENTMESH_TMUX_SOCKET": self.tmux,
             "AGENTMESH_WATCHDOG_MAX_STARTING": "16",
             "AGENTMESH_WATCHDOG_MAX_RESTARTS": "1000",
-            "AGENTMESH_WATCHDOG_BACKOFF_FIRST": "50ms",
-            "AGENTMESH_WATCHDOG_BACKOFF_MAX": "50ms",
+            "AGENTMESH_WATCHDOG_BACKOFF_FIRST": "1ms",
+            "AGENTMESH_WATCHDOG_BACKOFF_MAX": "1ms",
         }
 
     def __enter__(self):
@@ -89,8 +90,8 @@ class Lab:
         """A connection of its own to the control socket."""
         return Peer(self.socket, "/v1")
 
-    def start(self, name, daemon=None):
-        body = {"name": name, "settings": SETTINGS, "current_folder": self.workdir}
+    def start(self, name, daemon=None, command=SETTINGS["command"]):
+        body = {"name": name, "settings": SETTINGS | {"command": command}, "current_folder": self.workdir}
         answer = (daemon or self.daemon()).call("POST", "/agents", body)
         if name not in self.agents:
             self.agents.append(name)
@@ -100,11 +101,15 @@ class Lab:
         (daemon or self.daemon()).call("POST", f"/agents/{name}/stop", {"force": True})
         self.agents.remove(name)
 
-    def grow(self, count):
-        """Starts agents until there are `count`, all of them up and quiet."""
+    def grow(self, count, command=SETTINGS["command"]):
+        """Starts agents until there are `count` of this command and no others, all of them up and quiet."""
+        if command != self.grown:
+            for name in list(self.agents):
+                self.stop(name)
+            self.grown = command
         names = [f"{self.mark}-{number:03d}" for number in range(len(self.agents), count)]
         with concurrent.futures.ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            for done in [pool.submit(self.start, name) for name in names]:
+            for done in [pool.submit(self.start, name, None, command) for name in names]:
                 done.result()
         daemon = self.daemon()
         eventually(60, f"{count} agents up", lambda: sum(a["status"] in UP for a in daemon.call("GET", "/agents")) >= count)
