@@ -167,7 +167,11 @@ void ControlLink::answer(const Reply& reply) {
   const auto waiting = std::move(waiting_.front());
   waiting_.pop_front();
   if (waiting->at_once) waiting->at_once(reply);
-  waiting->result = reply.ok ? Result<std::string>(reply.text) : pass(tmux_error(reply.text));
+  if (reply.too_long) {
+    waiting->result = fail(ErrorCode::exhausted, "tmux", "tmux's answer is too long");
+  } else {
+    waiting->result = reply.ok ? Result<std::string>(reply.text) : pass(tmux_error(reply.text));
+  }
   waiting->until.cancel();
 }
 

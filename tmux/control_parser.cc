@@ -79,8 +79,19 @@ void ControlParser::take_block_line(std::string line) {
     return finish_guarded(std::move(begin));
   }
   block.bytes += line.size() + 1;
-  if (block.bytes > kMaxControlReply) return fail_stream("tmux sent a reply over the limit");
   block.lines.push_back(std::move(line));
+  block.too_long = block.too_long || block.bytes > kMaxControlReply;
+  if (block.too_long) drop_text(block);
+}
+
+// Of a reply that is too long only its last possible end is needed, and the line that may begin the next one.
+void ControlParser::drop_text(ReplyBlock& block) {
+  const auto is_end = [&](const std::string& line) { return line == block.end || line == block.error; };
+  const auto end = std::ranges::find_if(block.lines | std::views::reverse, is_end);
+  std::vector<std::string> kept;
+  if (end != block.lines.rend() && &*end != &block.lines.back()) kept.push_back(std::move(*end));
+  kept.push_back(std::move(block.lines.back()));
+  block.lines = std::move(kept);
 }
 
 void ControlParser::take_outside_line(std::string_view line) {
@@ -97,7 +108,8 @@ void ControlParser::take_outside_line(std::string_view line) {
 void ControlParser::finish(bool ok) {
   const ReplyBlock block = std::move(*block_);
   block_.reset();
-  if (block.asked) out_.emplace_back(Reply{ok, join(block.lines)});
+  if (block.asked && block.too_long) out_.emplace_back(Reply{.too_long = true});
+  if (block.asked && !block.too_long) out_.emplace_back(Reply{ok, join(block.lines)});
 }
 
 // We are inside the block of the command that prints the word; `begin` is its first line.
@@ -110,7 +122,8 @@ void ControlParser::finish_guarded(std::string begin) {
     return fail_stream("tmux answered out of order");
   }
   const auto end = last.base() - 1;
-  out_.emplace_back(Reply{*end == block.end, join({block.lines.begin(), end})});
+  out_.emplace_back(block.too_long ? Reply{.too_long = true}
+                                   : Reply{*end == block.end, join({block.lines.begin(), end})});
   for (auto notice = end + 1; notice != block.lines.end(); ++notice) take_outside_line(*notice);
   block_.emplace();
   block_->end = "%end " + std::string(block_stamp(begin));

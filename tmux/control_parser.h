@@ -16,12 +16,13 @@
 namespace agentmesh::tmux {
 
 constexpr std::size_t kMaxControlLine = 4 * 1024 * 1024;    // bytes; a longer line breaks the stream
-constexpr std::size_t kMaxControlReply = 32 * 1024 * 1024;  // bytes of one reply
+constexpr std::size_t kMaxControlReply = 32 * 1024 * 1024;  // bytes of one reply; a longer one is not kept
 
 // The answer to the oldest command not yet answered. `text` is its lines joined by newlines, or tmux's error.
 struct Reply {
   bool ok = false;
   std::string text;
+  bool too_long = false;  // then it is not ok
 };
 // "%name rest". A line without a leading % (tmux's own complaint on stderr) has an empty name.
 struct Notice {
@@ -42,6 +43,7 @@ struct ReplyBlock {
   std::optional<std::string> word;  // its guard
   std::vector<std::string> lines;
   std::size_t bytes = 0;
+  bool too_long = false;  // then `lines` has only what may end it
 };
 
 class ControlParser {
@@ -56,6 +58,7 @@ class ControlParser {
   void take_line(std::string line);
   bool begins_block(std::string_view line);
   void take_block_line(std::string line);
+  static void drop_text(ReplyBlock& block);
   void take_outside_line(std::string_view line);
   void finish(bool ok);
   void finish_guarded(std::string begin);

@@ -126,15 +126,26 @@ TEST(ControlParser, ALineOverTheLimitBreaksTheStreamOnce) {
   EXPECT_EQ(broken, 1U);
 }
 
-TEST(ControlParser, AReplyOverTheLimitBreaksTheStream) {
-  ControlParser parser;
-  parser.expect_reply();
-  parser.feed("%begin 17 5 1\n");
-  const std::string line = std::string(1024 * 1024, 'x') + "\n";
-  std::vector<Message> out;
-  for (int i = 0; i < 40 && out.empty(); ++i) out = parser.feed(line);
-  ASSERT_EQ(out.size(), 1U);
-  EXPECT_TRUE(std::holds_alternative<Broken>(out[0]));
+// What an agent paints must not end the connection that all agents share.
+TEST(ControlParser, AReplyOverTheLimitIsDroppedAndTheNextOneCounts) {
+  for (const bool guarded : {false, true}) {
+    ControlParser parser;
+    guarded ? parser.expect_guarded_reply("secret") : parser.expect_reply();
+    parser.expect_reply();
+    std::vector<Message> out = parser.feed("%begin 17 5 1\n");
+    const std::string lines =
+        std::string(1024 * 1024, 'x') + "\n" + (guarded ? "%end 17 5 1\n" : "%end 17 5 0\n");
+    for (int i = 0; i < 40; ++i) {
+      EXPECT_TRUE(parser.feed(lines).empty());
+    }
+    out = parser.feed(guarded ? "%end 17 5 1\n%begin 17 6 1\nsecret\n%end 17 6 1\n" : "%end 17 5 1\n");
+    ASSERT_EQ(out.size(), 1U);
+    EXPECT_TRUE(reply_at(out, 0)->too_long);
+    EXPECT_FALSE(reply_at(out, 0)->ok);
+    out = parser.feed("%begin 17 7 1\nnext\n%end 17 7 1\n");
+    ASSERT_EQ(out.size(), 1U);
+    EXPECT_EQ(reply_at(out, 0)->text, "next");
+  }
 }
 
 TEST(ControlParser, GarbageNeverCrashes) {

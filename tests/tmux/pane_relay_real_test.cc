@@ -29,15 +29,19 @@ struct PaneRelayReal : ServerFixture {
   void SetUp() override {
     ServerFixture::SetUp();
     if (engine("GET", "/_ping", "") != "OK") GTEST_SKIP() << "no engine";
-    const std::string created = engine(
+    const std::string created = create(R"(["bash","--norc"])");
+    if (created.find("\"Id\"") == std::string::npos) GTEST_SKIP() << created;
+    start();
+  }
+  std::string create(const std::string& command) const {
+    return engine(
         "POST", "/containers/create?name=" + container,
         fmt::format(
-            R"({{"Image":"{}","Cmd":["bash","--norc"],"Tty":true,"OpenStdin":true,)"
+            R"({{"Image":"{}","Cmd":{},"Tty":true,"OpenStdin":true,)"
             R"("Env":["PS1=agent> ","TERM=tmux-256color"],"HostConfig":{{"NetworkMode":"none","Init":true}}}})",
-            kImage));
-    if (created.find("\"Id\"") == std::string::npos) GTEST_SKIP() << created;
-    engine("POST", "/containers/" + container + "/start", "");
+            kImage, command));
   }
+  void start() const { engine("POST", "/containers/" + container + "/start", ""); }
   void TearDown() override {
     engine("DELETE", "/containers/" + container + "?force=1", "");
     ServerFixture::TearDown();
@@ -103,6 +107,31 @@ TEST_F(PaneRelayReal, AKilledServerLeavesTheAgentAloneAndANewPaneHasItsModes) {
   EXPECT_EQ(shell(fmt::format("tmux -L {} display-message -p -t {} '#{{alternate_on}}'", options.socket,
                               after.id.str())),
             "1\n");
+}
+
+// A program is up before its pane is: its first title, and that it wants pastes marked, must not be lost.
+TEST_F(PaneRelayReal, NothingIsLostThatCameBeforeTheFirstAttach) {
+  const std::string says = R"(printf \"\\033]2;early\\007\\033[?2004hready\\r\\n\"; exec cat -v)";
+  const auto log = [this] {
+    return engine("GET", "/containers/" + container + "/logs?stdout=1&tail=all", "");
+  };
+  for (const bool waits : {true, false, false, false}) {
+    engine("DELETE", "/containers/" + container + "?force=1", "");
+    create(fmt::format(R"(["sh","-c","{}"])", says));
+    start();
+    if (waits) {
+      ASSERT_TRUE(eventually(Millis{5000}, [&] { return log().find("ready") != std::string::npos; }))
+          << log();
+    }
+    const Pane pane = attach();
+    ASSERT_TRUE(shows(pane.id, "ready")) << screen(pane.id);
+    EXPECT_TRUE(eventually(Millis{3000}, [&] { return has_title(pane.id, "early"); }));
+    type(pane.id, "x");
+    EXPECT_TRUE(shows(pane.id, "\n^[[200~x^[[201~")) << screen(pane.id);
+    EXPECT_EQ(screen(pane.id).find("ready"), screen(pane.id).rfind("ready")) << "said once";
+    wait(tmux->close("agentmesh-a"));
+    events.clear();
+  }
 }
 
 TEST_F(PaneRelayReal, AContainerThatIsGoneIsNamed) {
