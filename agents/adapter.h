@@ -110,6 +110,15 @@ struct RunnerFacts {
   // order. Pressed only while the screen shows the prompt. Empty: only a person can.
   std::span<const std::string_view> allow_keys = {};
   std::span<const std::string_view> deny_keys = {};
+  // Where its pane is typed into: read_screen tells whether the composer is there and what is half typed in
+  // it, so nothing is typed while it does not show an empty one.
+  bool shows_composer = false;
+  // A message that begins with one of these characters, blanks aside, would be a command to the program (a
+  // shell line, a setting) instead of words for its model: it is never typed.
+  std::string_view command_marks = "/!";
+  // Pressed between the paste and Enter, by tmux's name: moves the cursor off the message's end, where half a
+  // word opens a popup that takes Enter for itself, and a backslash makes it a new line. Empty: none.
+  std::string_view key_after_paste = {};
 };
 
 // ---- signals --------------------------------------------------------------------------------------------

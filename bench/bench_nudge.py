@@ -24,7 +24,7 @@ def run(lab):
     lab.start(name, daemon, COMMAND)
     eventually(30, f"{name} is idle", lambda: status(daemon, name) == "idle")
     record = os.path.join(lab.home, "agents", name, "home", "fake-agent.jsonl")
-    pane = daemon.call("GET", f"/agents/{name}")["tmux"]["pane"]
+    pane = eventually(30, f"the pane of {name}", lambda: daemon.call("GET", f"/agents/{name}")["tmux"]["pane"])
     ours, bare = Samples("agentmesh nudge, request on the socket, verified"), Samples("tmux send-keys twice by fork")
 
     def by_request(number):

@@ -248,8 +248,8 @@ class Control {
     if (!wait) co_return pass(wait.error());
     const auto defer = json_bool(*body, "defer", false);
     if (!defer) co_return pass(defer.error());
-    if (auto clean = tmux::clean_message(*text); !clean) co_return pass(clean.error());
     const AgentName name = (*entry)->agent.name;
+    if (auto allowed = parts_.mailbox.check(name, *text); !allowed) co_return pass(allowed.error());
     if (*defer) {
       if (auto queued = parts_.mailbox.defer(name, *text); !queued) co_return pass(queued.error());
       co_return ok(json{{"result", "queued"}, {"why", nullptr}});

@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -20,6 +21,9 @@ using agents::DeliveryResult;
 
 constexpr Millis kSendLimit{20'000};  // one attempt, its verification included
 constexpr Millis kDeferAgain{1'000};  // between two attempts of a deferred message
+constexpr Millis kHandsAgain{500};    // between two looks whether a person still types
+constexpr Millis kItemAgain{2'000};   // ... while only assignments wait
+constexpr Millis kNudgeHold{10'000};  // how long the watchdog's own nudge waits for a person
 
 const agents::RunnerFacts& facts_of(const Entry& entry) {
   static const agents::RunnerFacts kNone{};
@@ -35,6 +39,36 @@ hub::ItemReport report_of(const ItemRow& row) {
                      : row.progress == Progress::delivered ? hub::ItemState::delivered
                                                            : hub::ItemState::pushed;
   return {row.id, row.attempt, state, row.reason};
+}
+
+// A number for each state of each run: what a delivery may take for proof when it changes.
+std::uint64_t state_of(const Entry* entry) {
+  constexpr int kChangesOfARun = 40;  // bits
+  return entry == nullptr ? 0 : (entry->agent.run.value << kChangesOfARun) + entry->changes;
+}
+
+// Why a screen forbids typing; `waits` of the answer: it may pass by itself.
+std::optional<Refusal> screen_refusal(const agents::ScreenReading& reading, tmux::DeliveryStep step) {
+  using enum agents::ScreenMeaning;
+  switch (reading.meaning) {
+    case permission:
+    case question:
+    case login:
+    case limit:
+    case dialog:
+      return Refusal{fmt::format("its screen shows a prompt ({})", agents::to_string(reading.meaning)),
+                     false};
+    case busy:
+      if (step == tmux::DeliveryStep::enter) return std::nullopt;
+      return Refusal{"its screen shows that it works", true};
+    case idle:
+      return std::nullopt;
+    case unknown:
+      // What was pasted may fill the screen.
+      if (step == tmux::DeliveryStep::enter) return std::nullopt;
+      return Refusal{"its screen is not known, and an unknown screen is never typed into", true};
+  }
+  return Refusal{"its screen is not known", false};
 }
 
 wd::Delivery verdict_of(DeliveryResult result) {
@@ -107,6 +141,10 @@ asio::awaitable<Sent> Mailbox::send(AgentName agent, std::string text, Millis wa
     const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
     const Entry* entry = parts_.supervisor.find(agent.str());
     if (entry == nullptr || left <= Millis{0}) co_return sent;
+    if (sent.waits) {
+      co_await parts_.supervisor.until(std::min(left, kHandsAgain), [] { return false; });
+      continue;
+    }
     const auto no = why_not(*entry);
     if (!no || !no->waits) co_return sent;
     co_await parts_.supervisor.until(left, [this, agent] {
@@ -130,35 +168,79 @@ asio::awaitable<Sent> Mailbox::attempt(AgentName agent, agents::Message message)
   co_return Sent{delivery->result, delivery->why};
 }
 
+Result<void> Mailbox::check(const AgentName& agent, std::string_view text) const {
+  const auto clean = tmux::clean_message(text);
+  if (!clean) return pass(clean.error());
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || facts_of(*entry).own_delivery) return {};
+  const char first = trim(*clean).front();
+  if (!facts_of(*entry).command_marks.contains(first)) return {};
+  return fail(
+      ErrorCode::invalid, "message",
+      fmt::format("a message that begins with '{}' would be a command to {}, not words for its model", first,
+                  entry->spec.runner),
+      fmt::format("begin it with a word; commands are for its terminal: agentmesh attach {}", agent.str()));
+}
+
 asio::awaitable<Sent> Mailbox::by_pane(AgentName agent, agents::Message message) {
   const auto pane = parts_.panes.pane_of(agent);
   if (!pane || pane->dead) co_return Sent{DeliveryResult::blocked, "the agent has no pane"};
-  std::uint64_t before = 0;
-  tmux::DeliveryChecks checks;
-  checks.forbids = [this, agent](tmux::DeliveryStep) -> asio::awaitable<std::optional<std::string>> {
-    Entry* entry = parts_.supervisor.find(agent.str());
-    if (entry == nullptr) co_return "the agent is gone";
-    const auto no = refusal(entry->agent, facts_of(*entry).own_delivery);
-    if (no) co_return no->why;
-    entry->typed_at = parts_.clock.now();
-    co_return std::nullopt;
-  };
-  checks.mark = [this, agent, &before] {
-    if (const Entry* entry = parts_.supervisor.find(agent.str())) before = entry->changes;
-  };
-  checks.changed = [this, agent, &before](Millis limit) -> asio::awaitable<bool> {
-    co_return co_await parts_.supervisor.until(limit, [this, agent, &before] {
-      const Entry* entry = parts_.supervisor.find(agent.str());
-      return entry != nullptr && entry->changes > before;
-    });
-  };
-  const tmux::DeliveryTiming timing{.settle = parts_.config.delivery.paste_wait, .proof = tmux::kProof};
-  const auto done =
-      co_await parts_.deliverer.deliver(pane->id, std::move(message.text), timing, std::move(checks));
+  if (auto allowed = check(agent, message.text); !allowed)
+    co_return Sent{DeliveryResult::failed, describe(allowed.error())};
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  const agents::RunnerFacts& facts = facts_of(*entry);
+  const tmux::DeliveryManner manner{.settle = std::max(parts_.config.delivery.paste_wait, facts.enter_wait),
+                                    .key_after_paste = std::string(facts.key_after_paste),
+                                    .proof = tmux::kProof};
+  const auto done = co_await parts_.deliverer.deliver({agent.str(), pane->id}, std::move(message.text),
+                                                      manner, pane_checks(agent));
   if (!done) co_return Sent{DeliveryResult::failed, describe(done.error())};
   if (done->outcome == tmux::Outcome::delivered) co_return Sent{DeliveryResult::delivered, ""};
   const bool unknown = done->outcome == tmux::Outcome::unknown;
-  co_return Sent{unknown ? DeliveryResult::unknown : DeliveryResult::blocked, done->reason};
+  co_return Sent{unknown ? DeliveryResult::unknown : DeliveryResult::blocked, done->reason, done->waits};
+}
+
+tmux::DeliveryChecks Mailbox::pane_checks(const AgentName& agent) {
+  tmux::DeliveryChecks checks;
+  checks.forbids = [this, agent](tmux::DeliveryStep step) { return forbids(agent, step); };
+  checks.draft = [this, agent]() -> asio::awaitable<std::optional<std::string>> {
+    const auto reading = co_await screen(agent);
+    if (!reading || !reading->composer) co_return std::nullopt;
+    co_return reading->draft;
+  };
+  checks.state = [this, agent] { return state_of(parts_.supervisor.find(agent.str())); };
+  checks.changed = [this, agent](std::uint64_t before, Millis limit) {
+    return parts_.supervisor.until(
+        limit, [this, agent, before] { return state_of(parts_.supervisor.find(agent.str())) != before; });
+  };
+  return checks;
+}
+
+// What its pane shows, of a runner whose screens are known.
+asio::awaitable<std::optional<agents::ScreenReading>> Mailbox::screen(AgentName agent) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || !facts_of(*entry).shows_composer) co_return std::nullopt;
+  const auto adapter = agents::find_adapter(entry->spec.runner);
+  const auto picture = co_await parts_.panes.picture(agent);
+  co_return picture ? (*adapter)->read_screen(*picture) : agents::ScreenReading{};
+}
+
+// Typing is allowed by the state, and by the screen where it can be read.
+asio::awaitable<std::optional<Refusal>> Mailbox::forbids(AgentName agent, tmux::DeliveryStep step) {
+  const auto reading = co_await screen(agent);
+  Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr) co_return Refusal{"the agent is gone"};
+  auto no = refusal(entry->agent, facts_of(*entry).own_delivery);
+  if (!no && reading) no = screen_refusal(*reading, step);
+  if (!no) entry->typed_at = parts_.clock.now();
+  co_return no;
+}
+
+asio::awaitable<std::optional<Refusal>> Mailbox::hindrance(AgentName agent) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  const auto pane = parts_.panes.pane_of(agent);
+  if (entry == nullptr || facts_of(*entry).own_delivery || !pane) co_return std::nullopt;
+  co_return co_await parts_.deliverer.hindrance({agent.str(), pane->id}, pane_checks(agent));
 }
 
 Result<void> Mailbox::defer(AgentName agent, std::string text) {
@@ -200,7 +282,12 @@ void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
         co_await asio::post(io_, asio::use_awaitable);  // never inside the step that asked
         const agents::Message message{
             .id = new_id("msg"), .text = parts_.config.watchdog.nudge_text, .limit = kSendLimit};
-        const Sent sent = co_await attempt(agent, message);
+        const auto hold = std::chrono::steady_clock::now() + kNudgeHold;
+        Sent sent = co_await attempt(agent, message);
+        while (sent.waits && std::chrono::steady_clock::now() < hold) {
+          co_await parts_.supervisor.until(kHandsAgain, [] { return false; });
+          sent = co_await attempt(agent, message);
+        }
         parts_.supervisor.feed(agent, wd::NudgeResult{run, verdict_of(sent.result)});
       },
       asio::detached);
@@ -287,16 +374,34 @@ void Mailbox::pump(const AgentName& agent) {
 }
 
 asio::awaitable<void> Mailbox::deliver_items(AgentName agent) {
-  while (true) {
+  const auto ready = [this, &agent] {
     const Entry* entry = parts_.supervisor.find(agent.str());
-    const auto batch = next_batch(agent);
-    if (entry == nullptr || batch.empty() || why_not(*entry)) break;
-    const DeliveryResult result = co_await deliver_batch(agent, batch);
-    if (result == DeliveryResult::blocked) break;  // the next change pumps again
+    return entry != nullptr && !why_not(*entry) && !next_batch(agent).empty();
+  };
+  while (ready()) {
+    // Asked before anything is written down, because a person may type for long.
+    const auto no = co_await hindrance(agent);
+    if (!no && !ready()) break;
+    const Sent sent = no ? Sent{DeliveryResult::blocked, no->why, no->waits}
+                         : co_await deliver_batch(agent, next_batch(agent));
+    if (sent.waits) pump_soon(agent);
+    if (sent.result == DeliveryResult::blocked) break;  // else the next change pumps again
   }
   sending_.erase(agent.str());
   forget_finished();
   if (const Entry* entry = parts_.supervisor.find(agent.str())) rested(*entry);
+}
+
+// No change of the agent tells that a person has left its terminal.
+void Mailbox::pump_soon(const AgentName& agent) {
+  asio::co_spawn(
+      io_,
+      [this, agent]() -> asio::awaitable<void> {
+        asio::steady_timer later(io_, kItemAgain);
+        co_await later.async_wait(asio::use_awaitable);
+        pump(agent);
+      },
+      asio::detached);
 }
 
 // A program without a channel of its own tells the end of its turn by its state alone, and so does any that
@@ -331,7 +436,7 @@ void Mailbox::typed_into(Item& item, RunId run) {
     log_error(saved.error());
 }
 
-asio::awaitable<DeliveryResult> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
+asio::awaitable<Sent> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
   const Entry* entry = parts_.supervisor.find(agent.str());
   const RunId run = entry->agent.run;
   const bool again = batch.front()->row.progress == Progress::delivered;
@@ -345,13 +450,13 @@ asio::awaitable<DeliveryResult> Mailbox::deliver_batch(AgentName agent, std::vec
   if (recovered && !facts_of(*entry).own_delivery) {
     for (Item* item : batch)
       progress(*item, Progress::failed, "the daemon ended while it was being typed; not repeated");
-    co_return DeliveryResult::unknown;
+    co_return Sent{DeliveryResult::unknown, ""};
   }
   const RunId before = batch.front()->row.run;
   for (Item* item : batch) {
     if (auto begun = begin(*item, run); !begun) {
       log_error(begun.error());
-      co_return DeliveryResult::blocked;  // what is not on the disk is not sent
+      co_return Sent{};  // what is not on the disk is not sent
     }
   }
   const agents::Message message{.id = "msg_" + sha256_hex(key).substr(0, 26),
@@ -369,7 +474,7 @@ asio::awaitable<DeliveryResult> Mailbox::deliver_batch(AgentName agent, std::vec
     if (sent.result == DeliveryResult::unknown)
       progress(*item, Progress::failed, "not known whether it arrived: " + sent.why);
   }
-  co_return sent.result;
+  co_return sent;
 }
 
 void Mailbox::progress(Item& item, Progress progress, const std::string& reason) {

@@ -22,7 +22,8 @@ namespace agentmesh::daemon {
 
 struct Sent {
   agents::DeliveryResult result = agents::DeliveryResult::blocked;
-  std::string why;  // empty when delivered
+  std::string why;     // empty when delivered
+  bool waits = false;  // blocked by a person at its terminal or what is half typed: worth another try soon
 };
 
 struct MailboxParts {
@@ -35,11 +36,8 @@ struct MailboxParts {
   const Clock& clock;
 };
 
-// Why nothing may be sent to an agent now; empty when it may. `waits` is whether time alone may change it.
-struct Refusal {
-  std::string why;
-  bool waits = false;
-};
+// Why nothing may be sent to an agent now; nothing when it may. It waits for what time alone may change.
+using tmux::Refusal;
 std::optional<Refusal> refusal(const watchdog::Agent& agent, bool own_channel);
 
 class Mailbox {
@@ -48,8 +46,11 @@ class Mailbox {
   using Report = std::function<void(const hub::ItemReport&)>;
   Mailbox(boost::asio::io_context& io, MailboxParts parts, Report report);
 
-  // Delivers, waiting at most `wait` for a busy agent. A permission prompt, a question or an unknown state is
-  // not waited for.
+  // Whether this text may go to this agent at all. Errors: invalid (not text; a command to the program
+  // instead of words for its model), exhausted (too long).
+  Result<void> check(const AgentName& agent, std::string_view text) const;
+  // Delivers, waiting at most `wait` for a busy agent or a person at its terminal. A permission prompt, a
+  // question or an unknown state is not waited for.
   boost::asio::awaitable<Sent> send(AgentName agent, std::string text, Millis wait);
   // Delivers when it can be delivered, within [delivery] ttl; says what came of it in the events. Errors:
   // exhausted.
@@ -87,8 +88,13 @@ class Mailbox {
   };
   boost::asio::awaitable<Sent> attempt(AgentName agent, agents::Message message);
   boost::asio::awaitable<Sent> by_pane(AgentName agent, agents::Message message);
+  boost::asio::awaitable<std::optional<Refusal>> hindrance(AgentName agent);
+  boost::asio::awaitable<std::optional<Refusal>> forbids(AgentName agent, tmux::DeliveryStep step);
+  boost::asio::awaitable<std::optional<agents::ScreenReading>> screen(AgentName agent);
+  tmux::DeliveryChecks pane_checks(const AgentName& agent);
+  void pump_soon(const AgentName& agent);
   boost::asio::awaitable<void> deliver_items(AgentName agent);
-  boost::asio::awaitable<agents::DeliveryResult> deliver_batch(AgentName agent, std::vector<Item*> batch);
+  boost::asio::awaitable<Sent> deliver_batch(AgentName agent, std::vector<Item*> batch);
   std::optional<Refusal> why_not(const Entry& entry) const;
   void rested(const Entry& entry);
   Result<void> begin(Item& item, RunId run);

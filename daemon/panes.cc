@@ -1,9 +1,5 @@
 #include "daemon/panes.h"
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 namespace agentmesh::daemon {
 namespace {
 
@@ -21,27 +17,7 @@ std::string last_lines(std::string text, int lines) {
 }  // namespace
 
 Panes::Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home& home, PaneOptions options)
-    : executor_(std::move(executor)), tmux_(tmux), home_(home), options_(std::move(options)) {}
-
-// The right to work on a session, until the returned value is destroyed.
-boost::asio::awaitable<std::shared_ptr<void>> Panes::turn(std::string session) {
-  const auto lanes = lanes_;
-  if ((*lanes)[session].taken) {
-    auto timer =
-        std::make_shared<boost::asio::steady_timer>(executor_, boost::asio::steady_timer::time_point::max());
-    (*lanes)[session].waiting.push_back(timer);
-    boost::system::error_code ec;
-    co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
-  }
-  (*lanes)[session].taken = true;
-  co_return std::shared_ptr<void>(nullptr, [lanes, session](void*) {
-    Lane& lane = (*lanes)[session];
-    lane.taken = !lane.waiting.empty();
-    if (!lane.taken) return;
-    lane.waiting.front()->cancel();
-    lane.waiting.pop_front();
-  });
-}
+    : tmux_(tmux), home_(home), options_(std::move(options)), turns_(std::move(executor)) {}
 
 std::vector<std::string> Panes::relay(const AgentName& agent, RunId run) const {
   return {options_.program,       "pane",    container_name(agent, run),      "--engine",
@@ -49,7 +25,7 @@ std::vector<std::string> Panes::relay(const AgentName& agent, RunId run) const {
 }
 
 Task<> Panes::open(AgentName agent, RunId run) {
-  const auto held = co_await turn(session_name(agent));
+  const auto held = co_await turns_.take(session_name(agent));
   auto done = co_await open_now(agent, run);
   co_return done;
 }
@@ -78,7 +54,7 @@ Task<> Panes::open_now(const AgentName& agent, RunId run) {
 
 Task<> Panes::close(AgentName agent) {
   const std::string session = session_name(agent);
-  const auto held = co_await turn(session);
+  const auto held = co_await turns_.take(session);
   auto closed = co_await tmux_.close(session);
   if (closed) {
     gone(session);
@@ -94,6 +70,12 @@ Task<std::string> Panes::text(AgentName agent, int lines) {
       co_await tmux_.capture(pane->id, std::min(lines, tmux::kMaxCaptureLines), tmux::Rendering::text);
   if (!captured) co_return captured;
   co_return last_lines(std::move(*captured), lines);
+}
+
+Task<std::string> Panes::picture(AgentName agent) {
+  const auto pane = pane_of(agent);
+  if (!pane) co_return fail(ErrorCode::not_found, "tmux", "the agent has no pane");
+  co_return co_await tmux_.capture(pane->id, 0, tmux::Rendering::colour);
 }
 
 std::optional<tmux::Pane> Panes::seen(const tmux::Pane& pane) {

@@ -5,12 +5,11 @@
 
 #include "base/ids.h"
 #include "base/task.h"
+#include "base/turns.h"
 #include "daemon/home.h"
 #include "tmux/tmux.h"
 
-#include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -33,6 +32,9 @@ class Panes {
   // The pane's text: `lines` from its end, without trailing blanks. Errors: not_found, those of Tmux.
   Task<std::string> text(AgentName agent, int lines);
 
+  // What the pane shows now, with its colours. Errors: the same.
+  Task<std::string> picture(AgentName agent);
+
   // What tmux tells: a pane as it is now, or gone. seen() answers what was known before.
   std::optional<tmux::Pane> seen(const tmux::Pane& pane);
   void gone(const std::string& session);
@@ -40,24 +42,15 @@ class Panes {
   std::optional<tmux::Pane> pane_of(const AgentName& agent) const;
 
  private:
-  class Turn;
-  boost::asio::awaitable<std::shared_ptr<void>> turn(std::string session);
   Task<> open_now(const AgentName& agent, RunId run);
   std::vector<std::string> relay(const AgentName& agent, RunId run) const;
 
-  struct Lane {
-    bool taken = false;
-    std::deque<std::shared_ptr<boost::asio::steady_timer>> waiting;
-  };
-
-  boost::asio::any_io_executor executor_;
   tmux::Tmux& tmux_;
   const Home& home_;
   PaneOptions options_;
   std::map<std::string, tmux::Pane> panes_;  // by session
   std::map<std::string, RunId> runs_;        // by session: what its pane was opened for
-  // Shared with whoever holds a turn: a frame may be destroyed after us.
-  std::shared_ptr<std::map<std::string, Lane>> lanes_ = std::make_shared<std::map<std::string, Lane>>();
+  Turns<std::string> turns_;                 // by session
 };
 
 }  // namespace agentmesh::daemon

@@ -31,7 +31,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr int kMaxSide = 1000;      // columns or rows; a larger window burns CPU while idle
 constexpr int kLooksForCause = 20;  // of a death; one each 3 ms
 constexpr Millis kAttachPoll{10};
-constexpr Millis kAnnounceTime{10000};  // on the status line
+constexpr std::string_view kMayType = "00:";  // a person's client, and not read-only
+constexpr Millis kAnnounceTime{10000};        // on the status line
 
 std::unexpected<Error> invalid(std::string what) { return fail(ErrorCode::invalid, "tmux", std::move(what)); }
 
@@ -69,6 +70,11 @@ bool is_key(std::string_view key) {
 
 bool unexplained(const Pane& pane) { return pane.dead && !pane.exit_status && !pane.signal; }
 
+Millis since(std::int64_t second) {
+  const auto now = std::chrono::floor<Millis>(std::chrono::system_clock::now());  // tmux's own clock
+  return now - WallTime{std::chrono::seconds(second)};
+}
+
 std::string exactly(const std::string& session) { return "=" + session; }
 
 std::string without_blank_end(std::string text) {
@@ -93,7 +99,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::vector<Pane>> list();
   Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering);
   Task<Pane> respawn(PaneId pane, std::vector<std::string> argv);
-  Task<> leave_mode(PaneId pane);
+  Task<std::optional<LastKey>> last_key(PaneId pane);
   Task<> paste(PaneId pane, std::string text);
   Task<> press(PaneId pane, std::vector<std::string> keys);
   Task<> announce(std::string session, std::string text);
@@ -104,7 +110,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::string> ask(Request request);
   Task<std::string> ask(std::vector<std::string> words) { return ask(Request{.words = std::move(words)}); }
   Task<> do_command(std::vector<std::string> words);
-  Task<> paste_if_alive(PaneId pane, const std::string& buffer);
+  Task<> type(PaneId pane, std::vector<std::string> words);
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
   Task<> until_attached(std::shared_ptr<ControlLink> link);
@@ -413,8 +419,22 @@ Task<Pane> ControlTmux::Impl::respawn(PaneId pane, std::vector<std::string> argv
   co_return parse_pane(*answer);
 }
 
-Task<> ControlTmux::Impl::leave_mode(PaneId pane) {
-  co_return co_await do_command({"copy-mode", "-q", "-t", pane.str()});
+Task<std::optional<LastKey>> ControlTmux::Impl::last_key(PaneId pane) {
+  const auto clients = co_await ask({"list-clients", "-t", pane.str(), "-F",
+                                     "#{client_control_mode}#{client_readonly}"
+                                     ":#{==:#{client_activity},#{client_created}}:#{client_activity}"});
+  if (!clients) co_return pass(clients.error());
+  std::optional<LastKey> last;
+  for (std::string_view client : split(*clients, '\n')) {
+    if (!client.starts_with(kMayType)) continue;
+    client.remove_prefix(kMayType.size());
+    LastKey key{.only_attached = client.starts_with('1')};
+    client.remove_prefix(std::min<std::size_t>(client.size(), 2));
+    std::from_chars(client.data(), client.data() + client.size(), key.at_s);
+    if (!last || key.at_s > last->at_s) last = key;
+  }
+  if (last) last->ago = since(last->at_s);
+  co_return last;
 }
 
 Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
@@ -426,21 +446,9 @@ Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
   // Nothing is typed yet, so a lost answer is no doubt.
   if (!loaded && loaded.error().code == ErrorCode::timeout) loaded.error().code = ErrorCode::unavailable;
   if (!loaded) co_return loaded;
-  auto pasted = co_await paste_if_alive(pane, buffer);
+  auto pasted = co_await type(pane, {"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
   if (!pasted && link_) co_await do_command({"delete-buffer", "-b", buffer});
   co_return pasted;
-}
-
-// tmux 3.3a crashes, with all panes, on a paste into a dead one. So tmux itself looks, in the same step.
-Task<> ControlTmux::Impl::paste_if_alive(PaneId pane, const std::string& buffer) {
-  const std::string paste = command_line({"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
-  const auto done = co_await ask(
-      Request{.words = {"if-shell", "-F", "-t", pane.str(), "#{pane_dead}", "display-message -p dead", paste},
-              .replies = 2});
-  if (!done) co_return pass(done.error());
-  if (*done == "dead")
-    co_return fail(ErrorCode::conflict, "tmux", "the program in pane " + pane.str() + " ended");
-  co_return Result<>{};
 }
 
 Task<> ControlTmux::Impl::press(PaneId pane, std::vector<std::string> keys) {
@@ -450,8 +458,28 @@ Task<> ControlTmux::Impl::press(PaneId pane, std::vector<std::string> keys) {
   for (const std::string& key : keys) {
     std::vector<std::string> words = {"send-keys", "-t", pane.str(), "--", key};
     if (key == "CR") words = {"send-keys", "-t", pane.str(), "-H", "0d"};
-    if (auto done = co_await do_command(std::move(words)); !done) co_return done;
+    if (auto done = co_await type(pane, std::move(words)); !done) co_return done;
   }
+  co_return Result<>{};
+}
+
+// Looks, leaves a mode and types in one step of tmux, between which nobody presses a key and nothing ends.
+// (tmux 3.3a crashes, with all panes, on a paste into a dead one.) Either way there are three replies.
+Task<> ControlTmux::Impl::type(PaneId pane, std::vector<std::string> words) {
+  const std::string id = pane.str();
+  const std::string takes_keys = "#{?#{==:#{pane_id}," + id + "},#{?pane_dead,0,#{?pane_input_off,0,1}},0}";
+  const std::string leave_and_type =
+      command_line({"copy-mode", "-q", "-t", id}) + " ; " + command_line(words);
+  const std::string say_why =
+      command_line({"display-message", "-p", ""}) + " ; " +
+      command_line({"display-message", "-p", "-t", id, "#{?pane_dead,dead,#{?pane_input_off,off,gone}}"});
+  const auto done = co_await ask(
+      Request{.words = {"if-shell", "-F", "-t", id, takes_keys, leave_and_type, say_why}, .replies = 3});
+  if (!done) co_return pass(done.error());
+  if (*done == "gone") co_return fail(ErrorCode::not_found, "tmux", "can't find pane: " + id);
+  if (*done == "dead") co_return fail(ErrorCode::conflict, "tmux", "the program in pane " + id + " ended");
+  if (*done == "off")
+    co_return fail(ErrorCode::conflict, "tmux", "the input of pane " + id + " is switched off");
   co_return Result<>{};
 }
 
@@ -512,9 +540,9 @@ Task<Pane> ControlTmux::respawn(PaneId pane, std::vector<std::string> argv) {
   const auto impl = impl_;
   co_return co_await impl->respawn(pane, std::move(argv));
 }
-Task<> ControlTmux::leave_mode(PaneId pane) {
+Task<std::optional<LastKey>> ControlTmux::last_key(PaneId pane) {
   const auto impl = impl_;
-  co_return co_await impl->leave_mode(pane);
+  co_return co_await impl->last_key(pane);
 }
 Task<> ControlTmux::paste(PaneId pane, std::string text) {
   const auto impl = impl_;

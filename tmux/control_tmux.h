@@ -42,7 +42,7 @@ class ControlTmux final : public Tmux {
   Task<std::vector<Pane>> list() override;
   Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering) override;
   Task<Pane> respawn(PaneId pane, std::vector<std::string> argv) override;
-  Task<> leave_mode(PaneId pane) override;
+  Task<std::optional<LastKey>> last_key(PaneId pane) override;
   Task<> paste(PaneId pane, std::string text) override;
   Task<> press(PaneId pane, std::vector<std::string> keys) override;
   Task<> announce(std::string session, std::string text) override;

@@ -2,9 +2,6 @@
 
 #include "base/text.h"
 
-#include <deque>
-
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
@@ -20,6 +17,12 @@ Delivery ended(Outcome outcome, std::string reason, int enters) {
 
 // Which Enter submits differs between versions of tmux and agents, so both are tried.
 std::string enter_key(int attempt) { return attempt == 2 ? "CR" : "Enter"; }
+
+std::optional<Refusal> typing(const Result<std::optional<LastKey>>& key) {
+  if (!key) return Refusal{describe(key.error())};
+  const bool now = *key && (*key)->ago < kHandsOff && (*key)->ago > -kHandsOff;  // else a clock was set back
+  return now ? std::optional(Refusal{"somebody is typing in its terminal", true}) : std::nullopt;
+}
 
 bool is_control(unsigned char byte) { return (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f; }
 bool is_c1(std::string_view text, std::size_t at) {
@@ -48,46 +51,6 @@ Result<std::string> clean_message(std::string_view message) {
   return clean;
 }
 
-// ---- one delivery at a time in a pane
-
-struct Deliverer::Lane {
-  std::deque<std::shared_ptr<asio::steady_timer>> waiting;
-};
-
-// A lane exists while somebody has the turn; the end of a turn gives it to the first who waits.
-class Deliverer::Turn {
- public:
-  Turn(std::shared_ptr<std::map<PaneId, Lane>> lanes, PaneId pane) : lanes_(std::move(lanes)), pane_(pane) {}
-  Turn(Turn&& other) noexcept = default;
-  Turn& operator=(Turn&&) = delete;
-  ~Turn() {
-    if (!lanes_) return;
-    const auto lane = lanes_->find(pane_);
-    if (lane->second.waiting.empty()) {
-      lanes_->erase(lane);
-    } else {
-      lane->second.waiting.front()->cancel();
-      lane->second.waiting.pop_front();
-    }
-  }
-
- private:
-  std::shared_ptr<std::map<PaneId, Lane>> lanes_;
-  PaneId pane_;
-};
-
-asio::awaitable<Deliverer::Turn> Deliverer::take_turn(PaneId pane) {
-  const auto lanes = lanes_;
-  const auto [lane, free] = lanes->try_emplace(pane);
-  if (!free) {
-    const auto turn = std::make_shared<asio::steady_timer>(executor_, asio::steady_timer::time_point::max());
-    lane->second.waiting.push_back(turn);
-    boost::system::error_code cancelled;
-    co_await turn->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-  }
-  co_return Turn(lanes, pane);
-}
-
 Deliverer::Deliverer(Tmux& tmux, asio::any_io_executor executor)
     : Deliverer(tmux, executor, [executor](Millis time) -> asio::awaitable<void> {
         asio::steady_timer timer(executor, time);
@@ -95,61 +58,99 @@ Deliverer::Deliverer(Tmux& tmux, asio::any_io_executor executor)
       }) {}
 
 Deliverer::Deliverer(Tmux& tmux, asio::any_io_executor executor, Pause pause)
-    : tmux_(tmux),
-      executor_(std::move(executor)),
-      pause_(std::move(pause)),
-      lanes_(std::make_shared<std::map<PaneId, Lane>>()) {}
+    : tmux_(tmux), pause_(std::move(pause)), turns_(std::move(executor)) {}
 
-Deliverer::~Deliverer() = default;
-
-Task<Delivery> Deliverer::deliver(PaneId pane, std::string message, DeliveryTiming timing,
+Task<Delivery> Deliverer::deliver(Recipient to, std::string message, DeliveryManner manner,
                                   DeliveryChecks checks) {
   auto text = clean_message(message);
   if (!text) co_return pass(text.error());
-  const Turn turn = co_await take_turn(pane);
-  co_return co_await type(pane, std::move(*text), timing, std::move(checks));
+  const auto turn = co_await turns_.take(to.pane);
+  Delivery delivery = co_await type(to, std::move(*text), manner, checks);
+  if (delivery.outcome == Outcome::unknown) left_[to.name] = checks.state();
+  if (delivery.outcome == Outcome::delivered) left_.erase(to.name);
+  co_return delivery;
 }
 
 Task<> Deliverer::press(PaneId pane, std::vector<std::string> keys, Forbids forbids) {
-  const Turn turn = co_await take_turn(pane);
+  const auto turn = co_await turns_.take(pane);
   if (auto why = co_await forbids()) co_return fail(ErrorCode::conflict, "tmux", *why);
   co_return co_await tmux_.press(pane, std::move(keys));
 }
 
+// ---- what keeps a message out
+
+asio::awaitable<std::optional<Refusal>> Deliverer::hindrance(Recipient to, const DeliveryChecks& checks) {
+  const auto key = co_await tmux_.last_key(to.pane);
+  if (auto why = typing(key)) co_return why;
+  co_return co_await left_over(to.name, checks);
+}
+
+asio::awaitable<std::optional<Refusal>> Deliverer::left_over(const std::string& name,
+                                                             const DeliveryChecks& checks) {
+  const auto draft = co_await checks.draft();
+  const auto left = left_.find(name);
+  const bool ours = left != left_.end() && left->second == checks.state();
+  const bool gone = draft ? draft->empty() : !ours;
+  if (left != left_.end() && (gone || !ours)) left_.erase(left);
+  if (gone) co_return std::nullopt;
+  co_return Refusal{ours ? "an earlier message may still be in its composer: submit or clear it there"
+                         : "a half-typed draft is in its composer",
+                    true};
+}
+
 // ---- the steps of a delivery
 
-asio::awaitable<Delivery> Deliverer::type(PaneId pane, std::string text, DeliveryTiming timing,
-                                          DeliveryChecks checks) {
-  if (auto why = co_await checks.forbids(DeliveryStep::paste)) {
-    co_return ended(Outcome::not_delivered, *why, 0);
-  }
-  if (auto left = co_await tmux_.leave_mode(pane); !left) {
-    co_return ended(Outcome::not_delivered, describe(left.error()), 0);
-  }
-  if (auto pasted = co_await tmux_.paste(pane, std::move(text)); !pasted) {
+asio::awaitable<Delivery> Deliverer::type(Recipient to, std::string text, DeliveryManner manner,
+                                          const DeliveryChecks& checks) {
+  auto no = co_await checks.forbids(DeliveryStep::paste);
+  const auto key = co_await tmux_.last_key(to.pane);
+  if (!no) no = typing(key);
+  if (!no) no = co_await left_over(to.name, checks);
+  if (no) co_return Delivery{.outcome = Outcome::not_delivered, .reason = no->why, .waits = no->waits};
+  if (auto pasted = co_await tmux_.paste(to.pane, std::move(text)); !pasted) {
     const bool doubtful = pasted.error().code == ErrorCode::timeout;
     co_return ended(doubtful ? Outcome::unknown : Outcome::not_delivered, describe(pasted.error()), 0);
   }
-  co_await pause_(timing.settle);
-  co_return co_await submit(pane, timing, checks);
+  if (!manner.key_after_paste.empty()) {
+    if (auto pressed = co_await tmux_.press(to.pane, {manner.key_after_paste}); !pressed)
+      co_return ended(Outcome::unknown, "pasted, but " + describe(pressed.error()), 0);
+  }
+  co_await pause_(manner.settle);
+  co_return co_await submit(to.pane, *key, manner, checks);
 }
 
-asio::awaitable<Delivery> Deliverer::submit(PaneId pane, DeliveryTiming timing,
+// The state before the first Enter is what every later one is compared with: each of them may submit late.
+asio::awaitable<Delivery> Deliverer::submit(PaneId pane, std::optional<LastKey> key, DeliveryManner manner,
                                             const DeliveryChecks& checks) {
+  std::uint64_t before = 0;
+  int enters = 0;
   for (int attempt = 1; attempt <= kMaxEnters; ++attempt) {
-    if (auto why = co_await checks.forbids(DeliveryStep::enter)) {
-      const bool late_proof = attempt > 1 && co_await checks.changed(Millis{0});
-      if (late_proof) co_return ended(Outcome::delivered, "", attempt - 1);
-      co_return ended(Outcome::unknown, "pasted, but not submitted: " + *why, attempt - 1);
+    auto no = co_await checks.forbids(DeliveryStep::enter);
+    if (!no) no = co_await typed_since(pane, key);
+    if (no) {
+      const bool late_proof = enters > 0 && co_await checks.changed(before, Millis{0});
+      if (late_proof) co_return ended(Outcome::delivered, "", enters);
+      co_return ended(Outcome::unknown, "pasted, but not submitted: " + no->why, enters);
     }
-    if (attempt == 1) checks.mark();
-    auto typed = co_await tmux_.leave_mode(pane);
-    if (typed) typed = co_await tmux_.press(pane, {enter_key(attempt)});
-    if (!typed) co_return ended(Outcome::unknown, "pasted, but " + describe(typed.error()), attempt - 1);
-    if (co_await checks.changed(timing.proof)) co_return ended(Outcome::delivered, "", attempt);
+    // What has left the composer was submitted, and another Enter might answer what it led to.
+    const auto draft = enters > 0 ? co_await checks.draft() : std::nullopt;
+    if (!draft || !draft->empty()) {
+      if (enters == 0) before = checks.state();
+      if (auto typed = co_await tmux_.press(pane, {enter_key(attempt)}); !typed)
+        co_return ended(Outcome::unknown, "pasted, but " + describe(typed.error()), enters);
+      ++enters;
+    }
+    if (co_await checks.changed(before, manner.proof)) co_return ended(Outcome::delivered, "", enters);
   }
-  co_return ended(Outcome::unknown, fmt::format("pasted, but no change of state after {} Enters", kMaxEnters),
-                  kMaxEnters);
+  co_return ended(Outcome::unknown, fmt::format("pasted, but no change of state after {} of Enter", enters),
+                  enters);
+}
+
+asio::awaitable<std::optional<Refusal>> Deliverer::typed_since(PaneId pane, std::optional<LastKey> before) {
+  const auto key = co_await tmux_.last_key(pane);
+  if (!key) co_return Refusal{describe(key.error())};
+  const bool same = !*key || (*key)->only_attached || (before && before->at_s == (*key)->at_s);
+  co_return same ? std::nullopt : std::optional(Refusal{"somebody typed in its terminal"});
 }
 
 }  // namespace agentmesh::tmux

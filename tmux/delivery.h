@@ -1,15 +1,17 @@
 #pragma once
-// Verified delivery of a message to a pane. It types only while the caller allows it, asks again before every
-// Enter, and calls a message delivered only when the agent's state changed. An ambiguous paste is never
-// repeated. It does not know agents: what forbids typing and what proves acceptance are the caller's.
+// Verified delivery of a message to a pane. It types only while the caller allows it and no person is at it,
+// asks again before every Enter, and calls a message delivered only when the agent's state changed: what the
+// screen shows is never proof. An ambiguous paste is never repeated, and what it may have left in the
+// composer never becomes part of the next message. It does not know agents: what forbids typing and what
+// proves acceptance are the caller's.
 
 #include "base/clock.h"
 #include "base/task.h"
+#include "base/turns.h"
 #include "tmux/tmux.h"
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +25,7 @@ constexpr Millis kSettle{
     150};  // paste to Enter; Codex loses an Enter within 10 ms, Gemini renders a paste late
 constexpr Millis kProof{2000};  // wait for a change of state after one Enter
 constexpr int kMaxEnters = 3;
+constexpr Millis kHandsOff{3000};  // since a person's last key: sooner, somebody is typing
 
 // The message as it may be typed: C0, C1 and DEL removed except newline and tab (CRLF becomes LF), so that no
 // escape sequence leaves the paste. Errors: invalid (not UTF-8, or nothing left), exhausted (over
@@ -30,22 +33,39 @@ constexpr int kMaxEnters = 3;
 Result<std::string> clean_message(std::string_view message);
 
 enum class DeliveryStep {
-  paste,  // nothing of ours is typed yet: a person's half-typed draft forbids it
+  paste,  // nothing of ours is typed yet
   enter,  // our text is in the composer: a dialog that opened meanwhile forbids it
 };
 
-struct DeliveryChecks {
-  // Why typing is forbidden now; empty when it is allowed. Asked right before each step.
-  std::function<boost::asio::awaitable<std::optional<std::string>>(DeliveryStep)> forbids;
-  // Called once, right before the first Enter: changes from here on are proof, earlier ones are not.
-  std::function<void()> mark;
-  // True as soon as the agent's state changed since mark(); false after the limit. Our own keystrokes and the
-  // draft on the screen are no change.
-  std::function<boost::asio::awaitable<bool>(Millis)> changed;
+// Why nothing is typed now.
+struct Refusal {
+  std::string why;
+  bool waits = false;  // it may pass by itself: worth another try soon
 };
 
-struct DeliveryTiming {
+// Who gets it. The composer is the agent's and outlives the pane that shows it, so what may be left in it is
+// remembered by the agent's name.
+struct Recipient {
+  std::string name;
+  PaneId pane;
+};
+
+struct DeliveryChecks {
+  // Why typing is forbidden now; nothing when it is allowed. Asked right before each step.
+  std::function<boost::asio::awaitable<std::optional<Refusal>>(DeliveryStep)> forbids;
+  // What is in the composer, by the screen; empty text: it is there and empty. Nothing: the screen does not
+  // tell.
+  std::function<boost::asio::awaitable<std::optional<std::string>>()> draft;
+  // A number that changes with each change of the agent's state. Our own keystrokes and the draft on the
+  // screen are no change.
+  std::function<std::uint64_t()> state;
+  // True as soon as state() is not `before`; false after the limit.
+  std::function<boost::asio::awaitable<bool>(std::uint64_t before, Millis limit)> changed;
+};
+
+struct DeliveryManner {
   Millis settle = kSettle;
+  std::string key_after_paste = {};  // pressed before the pause; empty: none
   Millis proof = kProof;
 };
 
@@ -59,6 +79,7 @@ struct Delivery {
   Outcome outcome = Outcome::not_delivered;
   std::string reason;  // why not; empty when delivered
   int enters = 0;      // Enters sent
+  bool waits = false;  // not delivered for something that may pass by itself
 };
 
 class Deliverer {
@@ -68,27 +89,30 @@ class Deliverer {
   Deliverer(Tmux& tmux, boost::asio::any_io_executor executor);
   // For tests: `pause` stands in for waiting.
   Deliverer(Tmux& tmux, boost::asio::any_io_executor executor, Pause pause);
-  ~Deliverer();
 
   // Deliveries to one pane run one after another, in the order of the calls. Errors: those of clean_message.
-  Task<Delivery> deliver(PaneId pane, std::string message, DeliveryTiming timing, DeliveryChecks checks);
+  Task<Delivery> deliver(Recipient to, std::string message, DeliveryManner manner, DeliveryChecks checks);
+  // A person who is typing, or what is half typed: what keeps a message out of the pane now; nothing when it
+  // may be sent.
+  boost::asio::awaitable<std::optional<Refusal>> hindrance(Recipient to, const DeliveryChecks& checks);
   // Presses keys under the pane's lock (an answer to a dialog), so that they never mix with a delivery.
   // `forbids` is asked right before: why not, or nothing. Errors: conflict (forbidden), those of Tmux::press.
   using Forbids = std::function<boost::asio::awaitable<std::optional<std::string>>()>;
   Task<> press(PaneId pane, std::vector<std::string> keys, Forbids forbids);
 
  private:
-  struct Lane;
-  class Turn;
-  boost::asio::awaitable<Turn> take_turn(PaneId pane);
-  boost::asio::awaitable<Delivery> type(PaneId pane, std::string text, DeliveryTiming timing,
-                                        DeliveryChecks checks);
-  boost::asio::awaitable<Delivery> submit(PaneId pane, DeliveryTiming timing, const DeliveryChecks& checks);
+  boost::asio::awaitable<std::optional<Refusal>> left_over(const std::string& name,
+                                                           const DeliveryChecks& checks);
+  boost::asio::awaitable<Delivery> type(Recipient to, std::string text, DeliveryManner manner,
+                                        const DeliveryChecks& checks);
+  boost::asio::awaitable<Delivery> submit(PaneId pane, std::optional<LastKey> key, DeliveryManner manner,
+                                          const DeliveryChecks& checks);
+  boost::asio::awaitable<std::optional<Refusal>> typed_since(PaneId pane, std::optional<LastKey> before);
 
   Tmux& tmux_;
-  boost::asio::any_io_executor executor_;
   Pause pause_;
-  std::shared_ptr<std::map<PaneId, Lane>> lanes_;
+  Turns<PaneId> turns_;
+  std::map<std::string, std::uint64_t> left_;  // whose composer may hold text of ours, and its state() then
 };
 
 }  // namespace agentmesh::tmux

@@ -3,6 +3,7 @@
 // them is pushed to a handler, nothing is polled. It never decides: it opens, shows, types and reports.
 // Targets are bare pane ids (%12) and exact session names, because tmux resolves anything else by prefix.
 
+#include "base/clock.h"
 #include "base/task.h"
 
 #include <compare>
@@ -50,6 +51,12 @@ struct Pane {
       0;              // when its picture changed last, in s since 1970: by what it wrote, also as an echo
   std::string title;  // UTF-8, at most 256 characters
   bool operator==(const Pane&) const = default;
+};
+
+struct LastKey {
+  std::int64_t at_s = 0;  // since 1970, as tmux counts: another key within the same second does not change it
+  Millis ago{};
+  bool only_attached = false;  // within that second the person attached; a key need not have followed
 };
 
 // What is pushed. A title and a new picture come within 1.5 s, a death within 0.1 s, a lost server at once.
@@ -109,13 +116,16 @@ class Tmux {
   virtual Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering) = 0;
   // Runs argv in the pane in place of what runs there; its text is cleared. Errors: not_found.
   virtual Task<Pane> respawn(PaneId pane, std::vector<std::string> argv) = 0;
-  // Ends copy mode and any other mode of the pane. Success also when it was in none. Errors: not_found.
-  virtual Task<> leave_mode(PaneId pane) = 0;
-  // Types the text as one bracketed paste, byte for byte. Errors: not_found, conflict (the program ended),
-  // invalid (not UTF-8), exhausted (over kMaxPasteBytes). `timeout`: it may have been pasted.
+  // When a person pressed a key last in a terminal that is attached to the pane's session and may type;
+  // nothing when there is none. The mouse counts as a key. Errors: not_found.
+  virtual Task<std::optional<LastKey>> last_key(PaneId pane) = 0;
+  // Types the text as one bracketed paste, byte for byte. Any mode of the pane (copy mode, a tree, a menu of
+  // its own) is left in the same step, so that none takes it. Errors: not_found, conflict (the program ended,
+  // or its input is switched off), invalid (not UTF-8), exhausted (over kMaxPasteBytes). `timeout`: it may
+  // have been pasted.
   virtual Task<> paste(PaneId pane, std::string text) = 0;
   // Presses keys by tmux's names ("Enter", "Escape", "Down", "C-c", "1"), in order. "CR" is a literal
-  // carriage return. Errors: not_found, invalid (no such key).
+  // carriage return. A mode is left as by paste(). Errors: not_found, conflict, invalid (no such key).
   virtual Task<> press(PaneId pane, std::vector<std::string> keys) = 0;
   // A line shown to whoever is attached to the session, with a bell. Success also when nobody is.
   virtual Task<> announce(std::string session, std::string text) = 0;

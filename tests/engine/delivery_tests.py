@@ -1,5 +1,8 @@
 """When a message is held, refused or sent again; that it arrives exactly once is in tests/chaos."""
-from mesh import eventually, same
+import time
+
+from mesh import check, eventually, same
+
 
 def test_nudge_arrives_once(bench):
     mesh = bench.mesh()
@@ -41,3 +44,38 @@ def test_nudge_to_nobody(bench):
     mesh.expect(0, "stop", name)
     mesh.refused(6, "stopped", "nudge", name, "hello")
     same(mesh.messages(name), [], "messages")
+
+
+def test_nudge_is_no_command(bench):
+    """What would be a shell line or a setting to the program is refused, blanks and control characters aside."""
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name())
+    for text in ("!rm -rf /workspace", "/quit", " \n\t!id", "\x1b/help", "\x07 /help"):
+        for more in ([], ["--defer"]):
+            mesh.refused(2, "would be a command", "nudge", name, *more, "--", text)
+    mesh.expect(0, "nudge", name, "read a/b! and @c #d")
+    same(mesh.messages(name), ["read a/b! and @c #d"], "messages")
+
+
+def test_nudge_never_fuses_with_what_was_left(bench):
+    """An Enter that is lost three times leaves the text in the composer: the next message waits until it is gone."""
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name(), "--swallow-enter 3")
+    mesh.refused(124, "not known", "nudge", name, "the first")
+    mesh.refused(6, "an earlier message may still be in its composer", "nudge", name, "the second", "--wait", "300ms")
+    mesh.expect(0, "nudge", name, "the third", "--defer")
+    mesh.press(name, "Enter")
+    eventually(20, lambda: mesh.messages(name) == ["the first", "the third"], "each arrives by itself")
+
+
+def test_nudge_waits_for_a_person_who_types(bench):
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name())
+    with mesh.attached(name) as keys:
+        mesh.expect(0, "nudge", name, "to look on is not to type")
+        keys(b"\x1b[D")  # an arrow key leaves no draft
+        mesh.refused(6, "somebody is typing", "nudge", name, "too early", "--wait", "200ms")
+        began = time.monotonic()
+        mesh.expect(0, "nudge", name, "when the hands are off", "--wait", "20s")
+        check(time.monotonic() - began > 1, "it did not wait")
+    same(mesh.messages(name), ["to look on is not to type", "when the hands are off"], "messages")

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import pty
 import re
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -50,6 +52,13 @@ def eventually(limit_s, condition, what):
         if took > limit_s:
             raise Failed(f"not within {limit_s:g} s: {what}")
         time.sleep(POLL_S)
+
+
+def swallow(fd):
+    """Reads a terminal until it is hung up, so that who paints there is not held."""
+    with contextlib.suppress(OSError):
+        while os.read(fd, 65536):
+            pass
 
 
 def always(limit_s, condition, what):
@@ -274,6 +283,24 @@ class Mesh:
     def press(self, name, *keys):
         eventually(10, lambda: self.screen(name).strip(), f"the terminal of {name} is attached")
         same(self.tmux("send-keys", "-t", f"=agentmesh-{name}:", *keys).returncode, 0, "tmux send-keys")
+
+    @contextlib.contextmanager
+    def attached(self, name):
+        """A person at the agent's terminal; gives what presses keys there."""
+        ours, theirs = pty.openpty()
+        client = subprocess.Popen([str(self.program), "attach", name], env=self.environment | {"TERM": "xterm-256color"},
+                                  stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        reader = threading.Thread(target=swallow, args=(ours,), daemon=True)
+        reader.start()
+        try:
+            eventually(10, lambda: self.tmux("list-clients", "-t", f"=agentmesh-{name}").stdout.strip(), "attached")
+            yield lambda keys: os.write(ours, keys)
+        finally:
+            client.kill()
+            client.wait()
+            reader.join(5)
+            os.close(ours)
 
     # ---- the end
 

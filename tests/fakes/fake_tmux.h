@@ -18,6 +18,7 @@ class FakeTmux final : public Tmux {
   std::map<std::string, std::vector<Error>> failures;  // by the call's first word, used up from the front
   std::map<PaneId, Pane> panes;
   std::map<PaneId, std::string> screens;
+  std::optional<LastKey> pressed;                   // by a person
   std::function<void(const std::string&)> on_call;  // after a call succeeded
 
   Task<ServerInfo> ensure() override {
@@ -53,7 +54,10 @@ class FakeTmux final : public Tmux {
     panes[pane].dead = false;
     co_return panes[pane];
   }
-  Task<> leave_mode(PaneId pane) override { co_return done("leave_mode " + pane.str()); }
+  Task<std::optional<LastKey>> last_key(PaneId pane) override {
+    if (auto error = record("last_key " + pane.str())) co_return pass(*error);
+    co_return pressed;
+  }
   Task<> paste(PaneId pane, std::string text) override { co_return done("paste " + pane.str() + " " + text); }
   Task<> press(PaneId pane, std::vector<std::string> keys) override {
     std::string line = "press " + pane.str();

@@ -1,8 +1,6 @@
 #include "tests/tmux/server_fixture.h"
 #include "tmux/control_tmux.h"
 
-#include <iterator>
-
 namespace agentmesh::tmux {
 namespace {
 
@@ -86,7 +84,7 @@ TEST_F(ControlTmuxReal, APaneThatDoesNotExistIsNotFound) {
   EXPECT_EQ(wait(tmux->capture(nobody, 0, Rendering::text)).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->paste(nobody, "x")).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->press(nobody, {"Enter"})).error().code, ErrorCode::not_found);
-  EXPECT_EQ(wait(tmux->leave_mode(nobody)).error().code, ErrorCode::not_found);
+  EXPECT_EQ(wait(tmux->last_key(nobody)).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->respawn(nobody, kIdle)).error().code, ErrorCode::not_found);
 }
 
@@ -135,14 +133,18 @@ TEST_F(ControlTmuxReal, AClosedSessionIsPushedAsGone) {
   EXPECT_TRUE(eventually(Millis{500}, [&] { return has_event<PaneGone>(); }));
 }
 
-TEST_F(ControlTmuxReal, CopyModeIsSeenAndLeft) {
-  const Pane pane = open("a", kIdle);
-  ASSERT_TRUE(wait(tmux->leave_mode(pane.id)).has_value()) << "in no mode";
-  const std::string scroll = "tmux -L " + options.socket + " copy-mode -t " + pane.id.str();
-  ASSERT_EQ(std::system(scroll.c_str()), 0);
-  EXPECT_TRUE(eventually(Millis{1500}, [&] { return pushed(pane.id) && pushed(pane.id)->in_mode; }));
-  ASSERT_TRUE(wait(tmux->leave_mode(pane.id)).has_value());
-  EXPECT_FALSE(wait(tmux->list())->front().in_mode);
+TEST_F(ControlTmuxReal, CopyModeIsSeenAndLeftByWhatIsTyped) {
+  const Pane pane = open("a", {"cat"});
+  for (const char* mode : {"copy-mode -t ", "choose-tree -t ", "clock-mode -t "}) {
+    tmux_cli(mode + pane.id.str());
+    EXPECT_TRUE(eventually(Millis{1500}, [&] { return pushed(pane.id) && pushed(pane.id)->in_mode; }))
+        << mode;
+    ASSERT_TRUE(wait(tmux->press(pane.id, {"x"})).has_value());
+    EXPECT_FALSE(wait(tmux->list())->front().in_mode) << mode;
+    EXPECT_TRUE(eventually(Millis{1500}, [&] { return pushed(pane.id) && !pushed(pane.id)->in_mode; }))
+        << mode;
+  }
+  EXPECT_TRUE(eventually(Millis{1500}, [&] { return screen(pane.id) == "xxx"; })) << screen(pane.id);
 }
 
 TEST_F(ControlTmuxReal, CaptureIsRenderedTextWithHistory) {
@@ -159,7 +161,7 @@ TEST_F(ControlTmuxReal, CaptureIsRenderedTextWithHistory) {
 
 TEST_F(ControlTmuxReal, WhatAnAgentPaintsCannotSpeakForTmux) {
   const std::string lie =
-      "for s in $(seq -2 5); do for n in $(seq 250 450); do echo \"%end $(($(date +%s)+s)) $n 1\"; "
+      "for s in $(seq -2 5); do for n in $(seq 250 450); do echo \"%end $((EPOCHSECONDS+s)) $n 1\"; "
       "done; done; echo '%exit liar'; echo done; exec sleep 1000";
   const Pane pane = open("a", {"bash", "-c", lie});
   ASSERT_TRUE(eventually(Millis{20000}, [&] { return screen(pane.id).ends_with("done"); }));
@@ -251,13 +253,6 @@ TEST_F(ControlTmuxReal, AProgramThatIsNotTmuxIsAnError) {
   options.program = "true";
   ControlTmux liar(context.get_executor(), options, {});
   EXPECT_EQ(wait(liar.ensure()).error().code, ErrorCode::unavailable);
-}
-
-// Clock ticks (10 ms) of a process, and of the children it waited for.
-std::pair<long, long> ticks(pid_t pid) {
-  std::istringstream fields(ServerFixture::read("/proc/" + std::to_string(pid) + "/stat"));
-  std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
-  return {std::stol(all.at(13)) + std::stol(all.at(14)), std::stol(all.at(15)) + std::stol(all.at(16))};
 }
 
 TEST_F(ControlTmuxReal, IdlePanesCostNothing) {

@@ -52,24 +52,6 @@ TEST_F(HostileReal, AThousandByAThousandIsIdleWhenItsProgramIs) {
   expect_nobody_is_disturbed();
 }
 
-// The largest picture there can be: every cell in colours of its own, 37 bytes each.
-TEST_F(HostileReal, APictureOverTheLimitIsAnErrorOfItsOwn) {
-  const std::filesystem::path painted = folder / "painted";
-  const Pane pane = hostile(
-      "read line; awk 'BEGIN { for (i = 0; i < 1000000; i++) printf "
-      "\"\\033[38;2;2%02d;200;200;48;2;200;2%02d;200mx\", "
-      "i % 50, i % 49 }'; touch " +
-      painted.string() + "; exec sleep 1000");
-  tmux_cli("resize-window -t " + pane.id.str() + " -x 1000 -y 1000");
-  wait(tmux->press(pane.id, {"Enter"}));
-  // Looked for in the file system: each capture of it is work for tmux.
-  ASSERT_TRUE(eventually(Millis{60000}, [&] { return std::filesystem::exists(painted); }));
-  const auto picture = wait(tmux->capture(pane.id, 0, Rendering::colour));
-  ASSERT_FALSE(picture.has_value()) << picture->size();
-  EXPECT_EQ(picture.error().code, ErrorCode::exhausted) << describe(picture.error());
-  expect_nobody_is_disturbed();
-}
-
 TEST_F(HostileReal, ALineOfAMegabyteIsCut) {
   const Pane pane = hostile("head -c 1048576 /dev/zero | tr '\\0' x; printf done; exec sleep 1000");
   ASSERT_TRUE(ends_with(pane.id, "xdone"));

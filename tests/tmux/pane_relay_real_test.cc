@@ -117,6 +117,7 @@ TEST_F(PaneRelayReal, NothingIsLostThatCameBeforeTheFirstAttach) {
   };
   for (const bool waits : {true, false, false, false}) {
     engine("DELETE", "/containers/" + container + "?force=1", "");
+    container += "-next";  // its modes are kept by its name
     create(fmt::format(R"(["sh","-c","{}"])", says));
     start();
     if (waits) {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <signal.h>
 #include <sstream>
 #include <unistd.h>
@@ -86,6 +87,23 @@ struct ServerFixture : testing::Test {
   }
   std::string screen(PaneId id) {
     return wait(tmux->capture(id, 0, Rendering::text)).value_or("<no capture>");
+  }
+
+  // What a person runs beside us: `tmux ARGUMENTS` on this server. Its output without the last newline.
+  std::string tmux_cli(const std::string& arguments) const {
+    FILE* pipe = ::popen(("tmux -L " + options.socket + " " + arguments).c_str(), "r");
+    std::string text;
+    char chunk[4096];
+    while (const std::size_t size = std::fread(chunk, 1, sizeof chunk, pipe)) text.append(chunk, size);
+    EXPECT_EQ(::pclose(pipe), 0) << arguments;
+    return text.substr(0, text.find_last_not_of('\n') + 1);
+  }
+
+  // Clock ticks (10 ms) of a process, and of the children it waited for.
+  static std::pair<long, long> ticks(pid_t pid) {
+    std::istringstream fields(read("/proc/" + std::to_string(pid) + "/stat"));
+    std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
+    return {std::stol(all.at(13)) + std::stol(all.at(14)), std::stol(all.at(15)) + std::stol(all.at(16))};
   }
 
   static std::string read(const std::filesystem::path& path) {
