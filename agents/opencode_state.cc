@@ -1,6 +1,7 @@
 #include "agents/opencode_state.h"
 
 #include "agents/fields.h"
+#include "agents/opencode_v2.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -50,8 +51,10 @@ std::string subject(const json& asked) {
   std::string about = text_at(object_at(asked, "metadata"), "command");
   if (about.empty()) about = text_at(asked, "title");
   if (about.empty()) about = joined(asked, "patterns");
+  if (about.empty()) about = joined(asked, "resources");
   std::string kind = text_at(asked, "permission");
   if (kind.empty()) kind = text_at(asked, "type");
+  if (kind.empty()) kind = text_at(asked, "action");
   return one_line(kind.empty() ? about : kind + ": " + about);
 }
 
@@ -67,7 +70,12 @@ std::vector<Signal> OpencodeState::event(std::string_view text) {
     wants_snapshot_ = true;
     return out;
   }
-  dispatch(type, object_at(*parsed, "properties"), out);
+  if (is_opencode_v2(*parsed)) {
+    tell_as_opencode_v1(
+        *parsed, [&](const std::string& name, const json& properties) { dispatch(name, properties, out); });
+  } else {
+    dispatch(type, object_at(*parsed, "properties"), out);
+  }
   settle("event", out);
   return out;
 }

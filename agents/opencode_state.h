@@ -33,7 +33,8 @@ struct OpencodeSnapshot {
 
 class OpencodeState {
  public:
-  // One event's JSON. What is not an event of a known form changes nothing but wants_snapshot().
+  // One event's JSON, of opencode 1 or 2. What is not an event of a known form changes nothing but
+  // wants_snapshot().
   std::vector<Signal> event(std::string_view json);
 
   // The whole state, as asked for. It replaces what events said. Errors: invalid (not the documented form):
