@@ -1,6 +1,7 @@
 #include "agents/adapter.h"
 #include "agents/custom.h"
 #include "agents/fields.h"
+#include "agents/gemini.h"
 #include "agents/opencode.h"
 
 #include <array>
@@ -12,8 +13,9 @@ namespace agentmesh::agents {
 
 Result<const Adapter*> find_adapter(std::string_view runner) {
   static const OpencodeAdapter opencode;
+  static const GeminiAdapter gemini;
   static const CustomAdapter custom;
-  static const std::array<const Adapter*, 2> adapters = {&opencode, &custom};
+  static const std::array adapters = std::to_array<const Adapter*>({&opencode, &gemini, &custom});
   std::vector<std::string_view> known;
   for (const Adapter* adapter : adapters) {
     if (adapter->facts().runner == runner) return adapter;

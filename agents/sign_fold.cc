@@ -30,6 +30,7 @@ SignalKind kind_of(Sense sense) {
     case Sense::idle:
     case Sense::quiet:
       return SignalKind::idle;
+    case Sense::unclear:
     case Sense::silent:
       break;
   }
@@ -62,7 +63,8 @@ std::vector<Signal> SignFold::lost(std::string why) {
 
 bool SignFold::wants_screen() const {
   const bool told_by_file = word(Rung::status).sign.sense != Sense::silent;
-  return !told_by_file && (!told_ || told_->sense != Sense::busy);
+  const bool unclear = word(Rung::title).sign.sense == Sense::unclear;
+  return !told_by_file && (unclear || !told_ || told_->sense != Sense::busy);
 }
 
 std::uint64_t SignFold::newest(Sense sense) const {
@@ -100,13 +102,14 @@ std::optional<SignFold::Decision> SignFold::work() const {
   std::optional<Rung> newest_rung;
   for (const Rung rung : {Rung::hook, Rung::title}) {
     const Sense sense = word(rung).sign.sense;
-    const bool speaks = works(sense) || sense == Sense::quiet;
+    const bool speaks = works(sense) || sense == Sense::quiet || sense == Sense::unclear;
     if (speaks && (!newest_rung || word(rung).order > word(*newest_rung).order)) newest_rung = rung;
   }
   const Sense on_screen = word(Rung::screen).sign.sense;
   const bool certain = newest_rung && works(word(*newest_rung).sign.sense);
   if (!certain && works(on_screen)) return Decision{word(Rung::screen).sign, Rung::screen};
-  if (newest_rung) return Decision{word(*newest_rung).sign, *newest_rung};
+  if (newest_rung && word(*newest_rung).sign.sense != Sense::unclear)
+    return Decision{word(*newest_rung).sign, *newest_rung};
   return std::nullopt;
 }
 

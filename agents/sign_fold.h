@@ -24,8 +24,9 @@ enum class Rung { status, hook, title, screen };  // best first
 constexpr std::size_t kRungs = 4;
 
 enum class Sense {
-  silent,  // the source says nothing (any more)
-  quiet,   // no turn runs: idle, or something is asked; another source must tell which
+  silent,   // the source says nothing (any more)
+  quiet,    // no turn runs: idle, or something is asked; another source must tell which
+  unclear,  // a turn runs, or something is asked: nothing is known unless another source tells which
   busy,
   idle,
   permission,

@@ -14,7 +14,6 @@ namespace agentmesh::agents {
 namespace {
 
 constexpr Millis kActivityEvery{1'000};  // activity is told at most this often
-constexpr int kBusyPaints = 5;           // of a busy pane's pictures every so many is looked at
 
 class TerminalLink final : public Link {
  public:
@@ -37,12 +36,12 @@ class TerminalLink final : public Link {
   }
 
   bool painted() override {
-    const bool sure_of_work = fold_.sense() == Sense::busy;
-    return sure_of_work ? ++busy_paints_ % kBusyPaints == 0 : fold_.wants_screen();
+    if (fold_.wants_screen()) return true;
+    return fold_.sense() == Sense::busy && ++busy_paints_ % program_.busy_paints == 0;
   }
 
   void screen(const ScreenReading& reading) override {
-    take(Rung::screen, sign_of(reading).value_or(Sign{}));
+    take(Rung::screen, program_.signs->screen(reading).value_or(Sign{}));
   }
 
   Task<Delivery> deliver(Message) override {
@@ -121,6 +120,8 @@ std::optional<Sign> sign_of(const ScreenReading& reading) {
   }
   return std::nullopt;
 }
+
+std::optional<Sign> RunnerSigns::screen(const ScreenReading& reading) { return sign_of(reading); }
 
 std::unique_ptr<Link> make_terminal_link(LinkContext context, SignalSink sink, TerminalProgram program) {
   return std::make_unique<TerminalLink>(std::move(context), std::move(sink), std::move(program));

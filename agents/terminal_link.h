@@ -30,11 +30,14 @@ class RunnerSigns {
   virtual std::optional<Sign> title(std::string_view title) = 0;
   // The runner's own JSON, as its hook command passed it on; at most kMaxHookBytes.
   virtual HookSaid hook(const nlohmann::json& hook) = 0;
+  // What the screen says; none: nothing that a state follows from.
+  virtual std::optional<Sign> screen(const ScreenReading& reading);
 };
 
 struct TerminalProgram {
   std::string_view runner;  // whose screen rules
   std::unique_ptr<RunnerSigns> signs;
+  int busy_paints = 5;  // of a busy pane's pictures every so many is looked at
 };
 
 std::unique_ptr<Link> make_terminal_link(LinkContext context, SignalSink sink, TerminalProgram program);
