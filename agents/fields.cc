@@ -25,8 +25,6 @@ const json* member(const json& object, std::string_view key) {
   return found == object.end() ? nullptr : &*found;
 }
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
 }  // namespace
 
 std::string text_at(const json& object, std::string_view key) {
@@ -57,11 +55,7 @@ std::optional<std::int64_t> whole_at(const json& object, std::string_view key) {
 std::string one_line(std::string_view text) {
   std::string line = plain_text(to_utf8(text.substr(0, 4 * kMaxSignalDetail)));
   std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
-  line = std::string(trim(line));
-  if (line.size() <= kMaxSignalDetail) return line;
-  std::size_t end = kMaxSignalDetail;
-  while (end > 0 && is_continuation(line[end])) --end;
-  return line.substr(0, end);
+  return cut_utf8(trim(line), kMaxSignalDetail);
 }
 
 bool speaks_of_limit(std::string_view message) {

@@ -61,6 +61,16 @@ struct NewSession {
   }
 };
 
+struct ProcessGroup {
+  Kill kill;
+  template <class Launcher>
+  boost::system::error_code on_exec_setup(Launcher&, const process_v2::filesystem::path&,
+                                          const char* const*&) const {
+    if (kill == Kill::group) ::setpgid(0, 0);
+    return {};
+  }
+};
+
 std::vector<std::string> environment_lines(const std::map<std::string, std::string>& env) {
   std::vector<std::string> lines;
   for (const auto& [key, value] : env) lines.push_back(key + "=" + value);
@@ -72,8 +82,14 @@ Error no_program(const std::string& name) {
 }
 
 struct Running {
-  explicit Running(asio::any_io_executor executor)
-      : in(executor), out(executor), err(executor), child(executor), deadline(executor), finished(executor) {
+  Running(asio::any_io_executor executor, Kill whom)
+      : in(executor),
+        out(executor),
+        err(executor),
+        child(executor),
+        deadline(executor),
+        finished(executor),
+        victim(whom) {
     finished.expires_at(asio::steady_timer::time_point::max());
   }
 
@@ -83,6 +99,7 @@ struct Running {
   process_v2::process child;
   asio::steady_timer deadline;
   asio::steady_timer finished;
+  Kill victim;
   Output output;
   int open_streams = 2;
   bool exited = false;
@@ -93,6 +110,7 @@ struct Running {
     if (exited && open_streams == 0) finished.cancel();
   }
   void kill() {
+    if (victim == Kill::group) ::kill(-child.id(), SIGKILL);
     boost::system::error_code ec;
     child.terminate(ec);
   }
@@ -150,10 +168,10 @@ Result<void> launch(const Shared& state, const Command& command, const std::file
   const auto env = environment_lines(command.env ? *command.env : current_environment());
   const std::string workdir = command.workdir.empty() ? "." : command.workdir.string();
   try {
-    state->child = process_v2::process(state->child.get_executor(), program.string(), args,
-                                       process_v2::process_stdio{state->in, state->out, state->err},
-                                       process_v2::process_environment(env),
-                                       process_v2::process_start_dir(workdir), CloseInherited{});
+    state->child = process_v2::process(
+        state->child.get_executor(), program.string(), args,
+        process_v2::process_stdio{state->in, state->out, state->err}, process_v2::process_environment(env),
+        process_v2::process_start_dir(workdir), ProcessGroup{command.kill}, CloseInherited{});
     return {};
   } catch (const boost::system::system_error& problem) {
     return pass(os_error("process", "cannot start " + program.string(), problem.code().value()));
@@ -165,7 +183,7 @@ Result<void> launch(const Shared& state, const Command& command, const std::file
 Task<Output> run(asio::any_io_executor executor, Command command) {
   const auto program = find_program(command.argv.at(0));
   if (!program) co_return pass(no_program(command.argv[0]));
-  auto state = std::make_shared<Running>(executor);
+  auto state = std::make_shared<Running>(executor, command.kill);
   if (auto started = launch(state, command, *program); !started) co_return pass(started.error());
   asio::co_spawn(executor, feed(state, std::move(command.input)), asio::detached);
   asio::co_spawn(executor, drain(state, state->out, state->output.out, command.max_output), asio::detached);
@@ -231,6 +249,14 @@ std::map<std::string, std::string> current_environment() {
     const std::size_t equals = text.find('=');
     if (equals != std::string_view::npos && equals > 0)
       env.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return env;
+}
+
+std::map<std::string, std::string> small_environment(std::span<const std::string_view> names) {
+  std::map<std::string, std::string> env{{"PATH", "/usr/local/bin:/usr/bin:/bin"}};
+  for (const auto& [key, value] : current_environment()) {
+    if (std::find(names.begin(), names.end(), key) != names.end() || key == "PATH") env[key] = value;
   }
   return env;
 }

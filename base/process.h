@@ -9,12 +9,20 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 
 namespace agentmesh {
+
+// Whom the deadline, and an output that is too large, end.
+enum class Kill {
+  child,  // it alone; it stays in our process group, where a terminal's Ctrl-C reaches it
+  group,  // it and what it started: it gets a process group of its own
+};
 
 struct Command {
   std::vector<std::string> argv;                          // argv[0] is looked up in PATH
@@ -23,6 +31,7 @@ struct Command {
   std::string input;                                      // written to its standard input
   Millis deadline{30'000};                                // then it is killed and the answer is a timeout
   std::size_t max_output = 1024 * 1024;                   // bytes of each stream; more is an error
+  Kill kill = Kill::child;
 };
 
 struct Output {
@@ -47,5 +56,7 @@ Result<int> start_detached(const Detached& command);
 std::optional<std::filesystem::path> find_program(const std::string& name);
 
 std::map<std::string, std::string> current_environment();
+// Those of our variables that are named and set. PATH is always there.
+std::map<std::string, std::string> small_environment(std::span<const std::string_view> names);
 
 }  // namespace agentmesh

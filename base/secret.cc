@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 namespace agentmesh {
 namespace {
@@ -75,6 +77,14 @@ Result<Secret> resolve_secret(std::string_view reference) {
   auto text = read_file(path, kMaxSecretBytes);
   if (!text) return pass(text.error());
   return Secret(std::string(trim(*text)));
+}
+
+std::string hmac_sha256_hex(const Secret& key, std::string_view text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int length = 0;
+  HMAC(EVP_sha256(), key.reveal().data(), static_cast<int>(key.reveal().size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length);
+  return to_hex(std::span(digest.data(), length));
 }
 
 std::string redact(std::string_view text) {

@@ -32,6 +32,9 @@ class Secret {
 // Errors: invalid (another form: a secret is never written in a configuration), not_found, denied.
 Result<Secret> resolve_secret(std::string_view reference);
 
+// HMAC-SHA256 of the text, as lower-case hex (RFC 2104).
+std::string hmac_sha256_hex(const Secret& key, std::string_view text);
+
 // Replaces what looks like a secret (bearer headers, sk-..., amk_..., phm_..., gh?_..., AKIA...) by
 // "[redacted]".
 std::string redact(std::string_view text);

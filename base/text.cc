@@ -142,11 +142,13 @@ std::string plain_text(std::string_view terminal_bytes) {
       continue;
     }
     const std::string_view rest = terminal_bytes.substr(at);
-    const std::size_t length = std::max<std::size_t>(utf8_length(rest), 1);
-    if (!steers_terminal(rest.substr(0, length))) kept += rest.substr(0, length);
-    at += length;
+    const std::size_t length = utf8_length(rest);
+    // Replaced here, not at the end: two halves around an escape sequence would make a control character.
+    if (length == 0) kept += kReplacement;
+    if (length > 0 && !steers_terminal(rest.substr(0, length))) kept += rest.substr(0, length);
+    at += std::max<std::size_t>(length, 1);
   }
-  return to_utf8(kept);
+  return kept;
 }
 
 std::string one_line(std::string_view text) {
@@ -156,6 +158,12 @@ std::string one_line(std::string_view text) {
     if (byte < 0x20 || byte == 0x7F) c = '?';
   }
   return to_utf8(line);
+}
+
+std::string cut_utf8(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return std::string(text);
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80U) --bytes;
+  return std::string(text.substr(0, bytes));
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

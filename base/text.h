@@ -20,6 +20,8 @@ std::string to_utf8(std::string_view bytes);
 std::string plain_text(std::string_view terminal_bytes);
 // What somebody typed, as it may stand in an error: one line of at most 80 bytes, control characters as "?".
 std::string one_line(std::string_view text);
+// At most so many bytes of UTF-8, cut between characters.
+std::string cut_utf8(std::string_view text, std::size_t bytes);
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
 // The candidate with the smallest edit distance, when it is close enough to be meant (at most a third

@@ -9,8 +9,9 @@ namespace agentmesh::daemon {
 constexpr std::size_t kMaxReasonBytes = 500;
 
 void EventLog::add(const std::string& agent, std::string name, std::string reason) {
+  // Redacted before it is cut: half a key is not known for one.
   EventRow row{0, clock_.now(), agent, std::move(name),
-               redact(plain_text(reason.substr(0, kMaxReasonBytes)))};
+               cut_utf8(redact(plain_text(reason)), kMaxReasonBytes)};
   log_info("event", "{} {} {}", row.agent.empty() ? "-" : row.agent, row.name, row.reason);
   if (auto seq = journal_.append_event(row)) {
     row.seq = *seq;

@@ -104,11 +104,22 @@ TEST(TextTest, Utf8AndTerminalText) {
                        "2Jb\xC2\x9D"
                        "52;c\u202E\u2066c\u00FC\u2192"),
             "a2Jb52;cc\u00FC\u2192");
+  EXPECT_EQ(plain_text("\xC2\x1b[0m\x9B"
+                       "2J"),
+            "\uFFFD\uFFFD2J")
+      << "the halves of a CSI do not meet";
 }
 
 TEST(TextTest, OneLineIsOneLine) {
   EXPECT_EQ(one_line("a\nb\x1b[31m"), "a?b?[31m");
   EXPECT_EQ(one_line(std::string(200, 'x')).size(), 80U);
+}
+
+TEST(TextTest, ACutIsBetweenCharacters) {
+  EXPECT_EQ(cut_utf8("gr\xC3\xBC\xC3\x9F", 3), "gr");
+  EXPECT_EQ(cut_utf8("gr\xC3\xBC\xC3\x9F", 4), "gr\xC3\xBC");
+  EXPECT_EQ(cut_utf8("abc", 3), "abc");
+  EXPECT_EQ(cut_utf8("\xF0\x9F\x8C\x8D", 3), "");
 }
 
 TEST(TextTest, NearestFindsTheWordThatWasMeant) {
@@ -129,6 +140,15 @@ TEST(SecretTest, RedactsWhatLooksLikeASecret) {
   EXPECT_EQ(redact("amk_0123456789abcdef"), "[redacted]");
   EXPECT_EQ(redact("import sk-learn; task-force-of-twelve-people"),
             "import sk-learn; task-force-of-twelve-people");
+}
+
+// RFC 4231, test case 2, and a key longer than a block (case 6).
+TEST(SecretTest, SignsAsTheStandardSays) {
+  EXPECT_EQ(hmac_sha256_hex(Secret("Jefe"), "what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(hmac_sha256_hex(Secret(std::string(131, '\xaa')),
+                            "Test Using Larger Than Block-Size Key - Hash Key First"),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
 TEST(SecretTest, IsNamedNeverWritten) {
