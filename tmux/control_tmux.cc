@@ -6,6 +6,7 @@
 #include "tmux/command.h"
 #include "tmux/control_link.h"
 #include "tmux/death_watch.h"
+#include "tmux/desktop.h"
 #include "tmux/pane_format.h"
 #include "tmux/server_setup.h"
 
@@ -103,6 +104,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<> paste(PaneId pane, std::string text);
   Task<> press(PaneId pane, std::vector<std::string> keys);
   Task<> announce(std::string session, std::string text);
+  Task<> notify_desktop(std::string title, std::string text);
   Task<> kill_server();
   void shut_down();
 
@@ -484,14 +486,32 @@ Task<> ControlTmux::Impl::type(PaneId pane, std::vector<std::string> words) {
 }
 
 Task<> ControlTmux::Impl::announce(std::string session, std::string text) {
-  if (auto valid = check_session(session); !valid) co_return valid;
-  const auto clients = co_await ask({"list-clients", "-t", exactly(session), "-F", "#{client_name}"});
+  std::vector<std::string> words{"list-clients", "-F", "#{client_name}"};
+  if (!session.empty()) {
+    if (auto valid = check_session(session); !valid) co_return valid;
+    words.insert(words.end(), {"-t", exactly(session)});
+  }
+  const auto clients = co_await ask(std::move(words));
   if (!clients) co_return pass(clients.error());
   for (const std::string_view client : split(*clients, '\n')) {
     if (!client.starts_with("/dev/")) continue;  // a control client
-    ring(std::string(client));
+    write_to_terminal(std::string(client), "\a");
     co_await do_command({"display-message", "-c", std::string(client), "-d",
                          std::to_string(kAnnounceTime.count()), "--", escape_format(plain_text(text))});
+  }
+  co_return Result<>{};
+}
+
+Task<> ControlTmux::Impl::notify_desktop(std::string title, std::string text) {
+  const auto clients = co_await ask(
+      {"list-clients", "-F", "#{client_name} #{client_utf8} #{client_termname} #{client_termtype}"});
+  if (!clients) co_return pass(clients.error());
+  for (const std::string_view line : split(*clients, '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() < 4 || !words[0].starts_with("/dev/")) continue;  // a control client
+    const Terminal terminal{words[1] == "1", std::string(words[2]), std::string(words[3])};
+    const std::string sequence = desktop_sequence(terminal, title, text);
+    if (!sequence.empty()) write_to_terminal(std::string(words[0]), sequence);
   }
   co_return Result<>{};
 }
@@ -555,6 +575,10 @@ Task<> ControlTmux::press(PaneId pane, std::vector<std::string> keys) {
 Task<> ControlTmux::announce(std::string session, std::string text) {
   const auto impl = impl_;
   co_return co_await impl->announce(std::move(session), std::move(text));
+}
+Task<> ControlTmux::notify_desktop(std::string title, std::string text) {
+  const auto impl = impl_;
+  co_return co_await impl->notify_desktop(std::move(title), std::move(text));
 }
 Task<> ControlTmux::kill_server() {
   const auto impl = impl_;

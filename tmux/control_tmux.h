@@ -46,6 +46,7 @@ class ControlTmux final : public Tmux {
   Task<> paste(PaneId pane, std::string text) override;
   Task<> press(PaneId pane, std::vector<std::string> keys) override;
   Task<> announce(std::string session, std::string text) override;
+  Task<> notify_desktop(std::string title, std::string text) override;
   Task<> kill_server() override;
 
  private:

@@ -10,16 +10,11 @@
 namespace agentmesh::tmux {
 namespace {
 
-constexpr std::string_view kInherited[] = {"PATH",   "HOME",     "USER", "LOGNAME",     "LANG",
-                                           "LC_ALL", "LC_CTYPE", "TZ",   "TMUX_TMPDIR", "XDG_RUNTIME_DIR"};
+constexpr std::string_view kInherited[] = {"HOME",     "USER", "LOGNAME",     "LANG",           "LC_ALL",
+                                           "LC_CTYPE", "TZ",   "TMUX_TMPDIR", "XDG_RUNTIME_DIR"};
 
-std::map<std::string, std::string> small_environment() {
-  std::map<std::string, std::string> env;
-  const auto ours = current_environment();
-  for (const std::string_view key : kInherited) {
-    if (const auto found = ours.find(std::string(key)); found != ours.end()) env.insert(*found);
-  }
-  env.try_emplace("PATH", "/usr/local/bin:/usr/bin:/bin");
+std::map<std::string, std::string> server_environment() {
+  auto env = small_environment(kInherited);
   env["TERM"] = "dumb";
   env["SHELL"] = "/bin/sh";
   return env;
@@ -87,11 +82,11 @@ Result<ClientProcess> client_process(const TmuxOptions& options) {
         std::string_view("exec cat")}) {
     argv.emplace_back(word);
   }
-  return ClientProcess{std::move(argv), small_environment()};
+  return ClientProcess{std::move(argv), server_environment()};
 }
 
 Command kill_command(const TmuxOptions& options) {
-  Command command{.argv = base_argv(options), .env = small_environment(), .deadline = options.deadline};
+  Command command{.argv = base_argv(options), .env = server_environment(), .deadline = options.deadline};
   command.argv.emplace_back("kill-server");
   return command;
 }
@@ -105,10 +100,10 @@ std::vector<std::vector<std::string>> server_setup() {
   return commands;
 }
 
-void ring(const std::string& terminal) {
+void write_to_terminal(const std::string& terminal, std::string_view bytes) {
   const UniqueFd tty(::open(terminal.c_str(), O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
   if (tty.valid()) [[maybe_unused]]
-    const auto written = ::write(tty.get(), "\a", 1);
+    const auto written = ::write(tty.get(), bytes.data(), bytes.size());
 }
 
 }  // namespace agentmesh::tmux

@@ -1,6 +1,6 @@
 #pragma once
 // How our private tmux server is started and what it is set to: one table, read top to bottom. Pure, but for
-// ring().
+// write_to_terminal().
 
 #include "base/process.h"
 #include "tmux/control_link.h"
@@ -21,7 +21,8 @@ Result<ClientProcess> client_process(const TmuxOptions& options);
 Command kill_command(const TmuxOptions& options);
 // The commands every new connection sends, each idempotent.
 std::vector<std::vector<std::string>> server_setup();
-// A bell on the terminal of a person; nothing when it cannot be written at once.
-void ring(const std::string& terminal);
+// Straight to the terminal of a person, past tmux: a bell or a whole sequence in one write. Nothing when it
+// cannot be written at once.
+void write_to_terminal(const std::string& terminal, std::string_view bytes);
 
 }  // namespace agentmesh::tmux

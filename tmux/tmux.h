@@ -127,8 +127,11 @@ class Tmux {
   // Presses keys by tmux's names ("Enter", "Escape", "Down", "C-c", "1"), in order. "CR" is a literal
   // carriage return. A mode is left as by paste(). Errors: not_found, conflict, invalid (no such key).
   virtual Task<> press(PaneId pane, std::vector<std::string> keys) = 0;
-  // A line shown to whoever is attached to the session, with a bell. Success also when nobody is.
+  // A line shown to whoever is attached to the session (empty: to any), with a bell. Success also when nobody
+  // is.
   virtual Task<> announce(std::string session, std::string text) = 0;
+  // A desktop notification by every attached terminal that shows such. Success also when there is none.
+  virtual Task<> notify_desktop(std::string title, std::string text) = 0;
   // Ends the server with all its panes. Success: it no longer runs.
   virtual Task<> kill_server() = 0;
 };

@@ -67,6 +67,9 @@ class FakeTmux final : public Tmux {
   Task<> announce(std::string session, std::string text) override {
     co_return done("announce " + session + " " + text);
   }
+  Task<> notify_desktop(std::string title, std::string text) override {
+    co_return done("notify_desktop " + title + ": " + text);
+  }
   Task<> kill_server() override { co_return done("kill_server"); }
 
  private:
