@@ -41,6 +41,12 @@ constexpr std::string_view kSandboxRun =
 
 enum class Place { sandbox, host };
 
+// What a person works with.
+enum class Surface {
+  terminal,  // the runner's terminal program, in a pane
+  server,    // its server, on kSandboxHttpPort of every address inside; there is no terminal
+};
+
 // The runner's own permission rules.
 enum class Permissions {
   open,  // nothing is asked: the container is the boundary. Refused for Place::host
@@ -69,6 +75,9 @@ struct LaunchRequest {
   Provider provider;
   Conversation conversation = Conversation::fresh;
   std::string session_id;  // the runner ends at once (exit 1) when its home does not hold it
+  Surface surface = Surface::terminal;
+  // Of a server in a sandbox: the file inside that holds its password. An environment would show it.
+  std::filesystem::path password_file;
   // The run folder as the agent sees it: kSandboxRun, or the folder itself on the host.
   std::filesystem::path run_dir = std::filesystem::path(kSandboxRun);
   // The port of the agent's own HTTP server on the agent's loopback. In a sandbox: kSandboxHttpPort.
@@ -104,6 +113,7 @@ struct RunnerFacts {
   Millis ready_limit{};            // from start to `ready`; past it the start has failed
   bool own_delivery = false;       // Link::deliver works; else the pane is typed into (tmux/delivery)
   bool own_answer = false;         // Link::answer works
+  bool serves = false;             // Surface::server works
   bool tells_permission = false;   // an open permission prompt is seen for certain; else typing needs care
   Millis enter_wait{};             // between a paste into the pane and Enter
   // What answers an open permission prompt in the pane where `own_answer` is not: tmux's names of keys, in
@@ -197,9 +207,10 @@ struct LinkContext {
   std::filesystem::path run_dir;
   std::filesystem::path
       home;  // the agent's HOME, as this process sees it: the agent writes there what it likes
-  // Host runs only: the port and password of the LaunchRequest. 0: use http.sock.
+  // Host runs only: the port of the LaunchRequest. 0: use http.sock.
   std::uint16_t http_port = 0;
-  Secret http_password;
+  Secret http_password;  // of the runner's server; empty: it asks for none
+  Surface surface = Surface::terminal;
 
   // How this run was launched, and the conversation as last learned (session_learned); empty: not known yet.
   Conversation conversation = Conversation::fresh;

@@ -46,6 +46,40 @@ json provider_entry(const ModelName& name, const Provider& provider) {
   return entry;
 }
 
+Result<std::vector<std::string>> terminal_argv(const LaunchRequest& request) {
+  std::vector<std::string> argv{request.command.empty() ? "opencode" : request.command};
+  if (request.http_port != 0)
+    argv.insert(argv.end(), {"--port", std::to_string(request.http_port), "--hostname", "127.0.0.1"});
+  if (!request.model.empty()) argv.insert(argv.end(), {"--model", request.model});
+  if (request.conversation == Conversation::continue_last) argv.push_back("--continue");
+  if (request.conversation == Conversation::continue_session) {
+    if (request.session_id.empty())
+      return fail(ErrorCode::invalid, "runner", "a session to continue needs its id");
+    argv.insert(argv.end(), {"--session", request.session_id});
+  }
+  return argv;
+}
+
+// The server reads its password from its environment; a shell puts it there, so that the container's own
+// environment, which everybody who may use the engine can read, does not hold it. Without the file it does
+// not start.
+std::vector<std::string> server_argv(const LaunchRequest& request) {
+  constexpr std::string_view kScript =
+      "OPENCODE_SERVER_PASSWORD=$(cat \"$1\") && [ -n \"$OPENCODE_SERVER_PASSWORD\" ] && "
+      "export OPENCODE_SERVER_PASSWORD && shift && exec \"$@\"";
+  return {"/bin/sh",
+          "-c",
+          std::string(kScript),
+          "sh",
+          request.password_file.string(),
+          request.command.empty() ? "opencode" : request.command,
+          "serve",
+          "--port",
+          std::to_string(request.http_port),
+          "--hostname",
+          "0.0.0.0"};
+}
+
 }  // namespace
 
 Result<std::string> opencode_config(const LaunchRequest& request) {
@@ -73,6 +107,7 @@ const RunnerFacts& OpencodeAdapter::facts() const {
                                  .ready_limit = Millis{60'000},  // 3 to 13 s measured, 2 cores shared by many
                                  .own_delivery = true,
                                  .own_answer = true,
+                                 .serves = true,
                                  .tells_permission = true,
                                  .enter_wait = Millis{150}};
   return facts;
@@ -89,21 +124,17 @@ Result<LaunchPlan> OpencodeAdapter::plan(const LaunchRequest& request) const {
   const auto config = opencode_config(request);
   if (!config) return pass(config.error());
 
+  const bool served = request.surface == Surface::server;
+  if (served &&
+      (request.place != Place::sandbox || request.http_port == 0 || request.password_file.empty())) {
+    return fail(ErrorCode::invalid, "runner",
+                "opencode's server runs in a sandbox, with a port and a password");
+  }
+  const auto argv = served ? Result<std::vector<std::string>>(server_argv(request)) : terminal_argv(request);
+  if (!argv) return pass(argv.error());
   LaunchPlan plan;
-  plan.argv = {request.command.empty() ? "opencode" : request.command};
-  if (request.http_port != 0) {
-    plan.argv.insert(plan.argv.end(),
-                     {"--port", std::to_string(request.http_port), "--hostname", "127.0.0.1"});
-    plan.serves_http = true;
-  }
-  if (!request.model.empty()) plan.argv.insert(plan.argv.end(), {"--model", request.model});
-  if (request.conversation == Conversation::continue_last) plan.argv.push_back("--continue");
-  if (request.conversation == Conversation::continue_session) {
-    if (request.session_id.empty())
-      return fail(ErrorCode::invalid, "runner", "a session to continue needs its id");
-    plan.argv.insert(plan.argv.end(), {"--session", request.session_id});
-  }
-
+  plan.argv = *argv;
+  plan.serves_http = request.http_port != 0;
   plan.env = common_environment(request);
   plan.env["OPENCODE_CONFIG_CONTENT"] = *config;
   plan.env["OPENCODE_DISABLE_AUTOUPDATE"] = "1";

@@ -45,7 +45,8 @@ class Core : public std::enable_shared_from_this<Core> {
         sink_(std::move(sink)),
         api_(std::move(api)),
         times_(times),
-        sync_timer_(context_.executor) {
+        sync_timer_(context_.executor),
+        painted_(context_.surface == Surface::server) {
     throttle_.emplace(context_.executor, context_.clock, [this](Signal signal) { tell(std::move(signal)); });
     if (!context_.session_id.empty()) state_.set_session(context_.session_id);
   }
@@ -116,7 +117,7 @@ class Core : public std::enable_shared_from_this<Core> {
   bool connected_ = false;  // the event stream is open
   bool readable_ = false;   // the state was read since the stream opened
   bool ready_ = false;
-  bool painted_ = false;
+  bool painted_ = false;  // a server paints nothing and is not waited for
   bool sync_wanted_ = false;
   bool delivering_ = false;
   bool closed_ = false;

@@ -1,11 +1,13 @@
 // start, attach, nudge, approve, deny, stop, restart, list, status, explain, logs, crashes, events.
 #include "base/json.h"
 #include "base/process.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/daemon_client.h"
 #include "cli/output.h"
 #include "daemon/agent_spec.h"
+#include "daemon/crash_report.h"
 
 #include <charconv>
 #include <thread>
@@ -20,6 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kUndelivered = 6;
+constexpr std::int64_t kServePort = 3001;
+constexpr std::int64_t kMostPids = 4'194'304;  // the kernel's PID_MAX_LIMIT
 constexpr std::chrono::milliseconds kFollowPoll{500};
 
 Result<std::string> agent_path(const Arguments& arguments, std::string_view suffix) {
@@ -70,6 +74,33 @@ std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path.empty() ? "." : path, ec).lexically_normal().string();
 }
 
+Result<std::int64_t> number_of(const Arguments& arguments, const std::string& option, std::int64_t most) {
+  const std::string text = arguments.text(option);
+  std::int64_t number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && number >= 1 && number <= most)
+    return number;
+  return fail(ErrorCode::invalid, "start",
+              fmt::format("{}: '{}' is not a number from 1 to {}", option, one_line(text), most));
+}
+
+Result<void> take_serve(const Arguments& arguments, json& settings) {
+  if (!arguments.has("--serve")) {
+    if (!arguments.has("--serve-port")) return {};
+    return fail(ErrorCode::invalid, "usage", "--serve-port without --serve", "add --serve");
+  }
+  if (arguments.has("--attach")) {
+    return fail(ErrorCode::invalid, "usage", "a server has no terminal to attach to",
+                "leave --attach out; agentmesh attach NAME says how to connect");
+  }
+  settings["serve_port"] = kServePort;
+  if (!arguments.has("--serve-port")) return {};
+  const auto port = number_of(arguments, "--serve-port", 65'535);
+  if (!port) return pass(port.error());
+  settings["serve_port"] = *port;
+  return {};
+}
+
 Result<json> settings_of(const Arguments& arguments) {
   constexpr std::array<std::pair<const char*, const char*>, 10> kTexts{{
       {"--runner", "runner"},
@@ -89,15 +120,11 @@ Result<json> settings_of(const Arguments& arguments) {
   }
   if (settings.contains("workdir")) settings["workdir"] = absolute(settings["workdir"].get<std::string>());
   if (arguments.has("--sandbox-pids")) {
-    const std::string text = arguments.text("--sandbox-pids");
-    std::int64_t pids = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), pids);
-    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || pids < 1) {
-      return fail(ErrorCode::invalid, "start",
-                  fmt::format("--sandbox-pids: '{}' is not a number of pids above 0", text));
-    }
-    settings["pids"] = pids;
+    const auto pids = number_of(arguments, "--sandbox-pids", kMostPids);
+    if (!pids) return pass(pids.error());
+    settings["pids"] = *pids;
   }
+  if (auto served = take_serve(arguments, settings); !served) return pass(served.error());
   if (arguments.has("--mount")) settings["mounts"] = arguments.list("--mount");
   auto env = env_of(arguments);
   if (!env) return env;
@@ -107,7 +134,38 @@ Result<json> settings_of(const Arguments& arguments) {
   return settings;
 }
 
+// A server has no terminal of ours: how a person reaches it.
+void print_connection(const json& agent) {
+  const std::string name = text_of(agent, "name");
+  const std::string url = text_of(agent, "serve_url");
+  print(fmt::format("{} is served at {} for the user opencode\n", name, url));
+  print(
+      table({{"its password", "agentmesh status " + name + " --password"},
+             {"a terminal",
+              fmt::format("OPENCODE_SERVER_PASSWORD=\"$(agentmesh status {} --password)\" opencode attach {}",
+                          name, url)}}));
+}
+
+// From the file, so that it crosses no socket; our user alone may read it.
+Result<int> print_password(const Arguments& arguments) {
+  const auto name = AgentName::parse(arguments.text("NAME"));
+  if (!name) return pass(name.error());
+  const auto where = home();
+  if (!where) return pass(where.error());
+  const auto password = resolve_secret("file:" + where->agent_password(*name).string());
+  if (!password && password.error().code == ErrorCode::not_found)
+    return fail(ErrorCode::not_found, "status", fmt::format("{} has no server", name->str()),
+                "agentmesh start --serve");
+  if (!password) return pass(password.error());
+  print(password->reveal() + "\n");
+  return 0;
+}
+
 Result<int> attach_to(const json& agent, bool read_only) {
+  if (!text_of(agent, "serve_url").empty()) {
+    print_connection(agent);
+    return 0;
+  }
   const auto tmux = find_program("tmux");
   if (!tmux) return fail(ErrorCode::unavailable, "tmux", "tmux is not installed", "apt-get install tmux");
   const std::string session = agent["tmux"]["session"].get<std::string>();
@@ -164,8 +222,10 @@ void print_agent(const json& agent) {
     line("last exit", text_of(agent["exit"], "text") + ", " + text_of(agent["exit"], "reason"));
   line("inbox", fmt::format("{} waiting, {} delivered", agent["inbox"]["pending"].get<int>(),
                             agent["inbox"]["delivered"].get<int>()));
-  line("terminal", fmt::format("tmux -L {} attach -t ={}", text_of(agent["tmux"], "socket"),
-                               text_of(agent["tmux"], "session")));
+  line("server", text_of(agent, "serve_url"));
+  if (!text_of(agent["tmux"], "session").empty())
+    line("terminal", fmt::format("tmux -L {} attach -t ={}", text_of(agent["tmux"], "socket"),
+                                 text_of(agent["tmux"], "session")));
   print(table(rows));
 }
 
@@ -193,32 +253,6 @@ void print_host(const json& status) {
                           hub["connected"].get<bool>() ? "connected" : "not connected")},
       {"agents", agents},
   }));
-}
-
-void print_crash(const json& crash) {
-  const json& signal = crash["signal_name"];
-  print(fmt::format("{} crashed at {}: {}\n", text_of(crash, "agent"), text_of(crash, "at"),
-                    text_of(crash, "reason_text")));
-  std::string terminal;
-  for (const json& line : crash["terminal"]) terminal += "  " + line.get<std::string>() + "\n";
-  std::string events;
-  for (const json& event : crash["events"]) {
-    events +=
-        fmt::format("  {} {} {}\n", text_of(event, "at"), text_of(event, "name"), text_of(event, "reason"));
-  }
-  print(table({
-      {"  reason", text_of(crash, "reason")},
-      {"  exit code", crash["exit_code"].is_null() ? "none" : std::to_string(crash["exit_code"].get<int>())},
-      {"  signal", signal.is_null() ? "none" : signal.get<std::string>()},
-      {"  out of memory", crash["out_of_memory"]["main"].get<bool>()    ? "the main process"
-                          : crash["out_of_memory"]["child"].get<bool>() ? "a child"
-                                                                        : "no"},
-      {"  run", fmt::format("{}, restart {} of {}", crash["run"].get<int>(),
-                            crash["restart"]["number"].get<int>(), crash["restart"]["limit"].get<int>())},
-      {"  next restart", crash["next_restart_at"].is_null() ? "none" : text_of(crash, "next_restart_at")},
-      {"  container", text_of(crash["container"], "id").substr(0, 12)},
-  }));
-  print("events:\n" + events + "terminal:\n" + terminal + "\n");
 }
 
 Result<int> print_json_text(const Result<std::string>& text) {
@@ -265,8 +299,10 @@ Result<int> run_start(const Arguments& arguments) {
   if (arguments.json()) {
     print(agent->dump() + "\n");
   } else {
-    print(fmt::format("{} is {} in {}\n", name->str(), text_of(*agent, "status"),
-                      text_of((*agent)["sandbox"], "container_name")));
+    const std::string url = text_of(*agent, "serve_url");
+    print(fmt::format("{} is {} in {}{}\n", name->str(), text_of(*agent, "status"),
+                      text_of((*agent)["sandbox"], "container_name"),
+                      url.empty() ? "" : ", served at " + url));
   }
   if (!arguments.has("--attach")) return 0;
   return attach_to(*agent, false);
@@ -373,6 +409,9 @@ Result<int> run_list(const Arguments& arguments) {
 }
 
 Result<int> run_status(const Arguments& arguments) {
+  if (arguments.has("--password") && !arguments.has("NAME"))
+    return fail(ErrorCode::invalid, "usage", "whose password?", "agentmesh status NAME --password");
+  if (arguments.has("--password")) return print_password(arguments);
   std::string path = "/v1/status";
   if (arguments.has("NAME")) {
     const auto named = agent_path(arguments, "");
@@ -442,7 +481,7 @@ Result<int> run_crashes(const Arguments& arguments) {
   const auto crashes = call_json("GET", path, nullptr);
   if (!crashes) return pass(crashes.error());
   if (arguments.has("--last") || crashes->size() == 1) {
-    for (const json& crash : *crashes) print_crash(crash);
+    for (const json& crash : *crashes) print(daemon::crash_text(crash));
     return 0;
   }
   std::vector<Row> rows{{"AT", "AGENT", "RUN", "REASON", "DETAIL"}};

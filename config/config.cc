@@ -23,6 +23,7 @@ AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower) {
   fill(merged.pids, lower.pids);
   fill(merged.network, lower.network);
   fill(merged.permissions, lower.permissions);
+  fill(merged.serve_port, lower.serve_port);
   merged.mounts.insert(merged.mounts.begin(), lower.mounts.begin(), lower.mounts.end());
   merged.env.insert(lower.env.begin(), lower.env.end());
   return merged;

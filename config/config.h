@@ -4,10 +4,12 @@
 
 #include "base/clock.h"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace agentmesh::config {
@@ -45,6 +47,7 @@ struct AgentSettings {
   std::optional<std::int64_t> pids;
   std::optional<std::string> network;
   std::optional<std::string> permissions;  // open | ask | own
+  std::optional<std::int64_t> serve_port;  // of the loopback, for the runner's server; unset: its terminal
   std::vector<std::string> mounts;         // SRC:DST[:ro|:rw]; layers add up
   std::map<std::string, std::string> env;  // layers add up, the upper one wins
 };
@@ -78,10 +81,26 @@ struct Delivery {
   std::int64_t queue_depth = 50;
 };
 
+constexpr std::uint64_t kMinCrashBytes = 16 * 1024;  // a report with a screen or two
+
 struct Crash {
   std::int64_t lines = 200;
   std::uint64_t max_bytes = 5ULL * 1024 * 1024;
   std::int64_t files = 5;
+};
+
+// What a person may be told of. The first seven concern one agent, the others this host.
+constexpr std::array<std::string_view, 9> kNotices{"permission",  "question",   "login",
+                                                   "usage_limit", "stuck",      "nudge_blocked",
+                                                   "failed",      "mass_death", "engine_lost"};
+
+// How a person is told, beside the event and the bell, which always come.
+struct Notify {
+  std::vector<std::string> on{kNotices.begin(), kNotices.end()};
+  bool desktop = true;               // through the terminals that are attached
+  std::vector<std::string> command;  // run without a shell; empty: none
+  std::string webhook;               // URL; empty: none
+  std::string secret;  // a reference to the key that signs, never the key itself; empty: not signed
 };
 
 struct Config {
@@ -94,6 +113,7 @@ struct Config {
   Watchdog watchdog;
   Delivery delivery;
   Crash crash;
+  Notify notify;
   std::map<std::string, AgentSettings> agents;
 };
 

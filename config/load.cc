@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/text.h"
+#include "config/webhook_url.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -126,6 +127,15 @@ Result<std::uint64_t> size_of(const Value& value) {
   return *parsed;
 }
 
+Result<void> apply_crash_bytes(Config& config, const Value& value) {
+  const auto bytes = size_of(value);
+  if (!bytes) return pass(bytes.error());
+  if (*bytes < kMinCrashBytes)
+    return value.place.wrong("is too little for one report", "at least " + format_size(kMinCrashBytes));
+  config.crash.max_bytes = *bytes;
+  return {};
+}
+
 Result<std::vector<std::string>> list_of(const Value& value) {
   const toml::array* array = value.node.as_array();
   if (array == nullptr) return value.place.wrong("must be a list of texts", "");
@@ -142,6 +152,63 @@ template <class T>
 Result<void> assign(Result<T> found, auto& into) {
   if (!found) return pass(found.error());
   into = *found;
+  return {};
+}
+
+// true or false; in an environment variable as a word.
+template <class Section>
+Apply yes_or_no(Section Config::* section, bool Section::* field) {
+  return [=](Config& config, const Value& value) -> Result<void> {
+    const auto word = value.place.line == 0 ? value.node.value_exact<std::string>() : std::nullopt;
+    const auto found =
+        word == "true" || word == "false" ? std::optional(word == "true") : value.node.value_exact<bool>();
+    if (!found) return value.place.wrong("must be true or false", "");
+    config.*section.*field = *found;
+    return {};
+  };
+}
+
+Result<void> apply_notices(Config& config, const Value& value) {
+  auto found = list_of(value);
+  if (!found) return pass(found.error());
+  const std::vector<std::string> known(kNotices.begin(), kNotices.end());
+  for (const std::string& notice : *found) {
+    if (std::find(known.begin(), known.end(), notice) != known.end()) continue;
+    return value.place.wrong(fmt::format("cannot have '{}'", one_line(notice)),
+                             fmt::format("any of: {}", fmt::join(known, ", ")));
+  }
+  config.notify.on = std::move(*found);
+  return {};
+}
+
+Result<void> apply_notify_command(Config& config, const Value& value) {
+  auto words = list_of(value);
+  if (!words) return pass(words.error());
+  const auto has_nul = [](const std::string& word) { return word.contains('\0'); };
+  if (std::any_of(words->begin(), words->end(), has_nul)) return value.place.wrong("has a NUL character", "");
+  if (!words->empty() && words->front().empty())
+    return value.place.wrong("has no program", "[\"program\", \"argument\"]");
+  config.notify.command = std::move(*words);
+  return {};
+}
+
+Result<void> apply_webhook(Config& config, const Value& value) {
+  auto url = text_of(value);
+  if (!url) return pass(url.error());
+  if (!url->empty()) {
+    const auto origin = webhook_origin(*url);
+    if (!origin) return value.place.wrong(origin.error().what, origin.error().hint);
+  }
+  config.notify.webhook = std::move(*url);
+  return {};
+}
+
+Result<void> apply_notify_secret(Config& config, const Value& value) {
+  auto reference = text_of(value);
+  if (!reference) return pass(reference.error());
+  if (!reference->empty() && !reference->starts_with("env:") && !reference->starts_with("file:"))
+    return value.place.wrong("names where the secret is, it is not the secret", "env:NAME or file:PATH");
+  config.notify.secret = std::move(*reference);
   return {};
 }
 
@@ -189,6 +256,8 @@ const std::map<std::string, ApplyAgent>& agent_keys() {
       {"pids", [](AgentSettings& s, const Value& v) { return assign(whole_of(v, 1, 1'000'000), s.pids); }},
       {"network", agent_choice(&AgentSettings::network, {"none", "egress", "bridge"})},
       {"permissions", agent_choice(&AgentSettings::permissions, {"open", "ask", "own"})},
+      {"serve_port",
+       [](AgentSettings& s, const Value& v) { return assign(whole_of(v, 1, 65'535), s.serve_port); }},
       {"mounts", [](AgentSettings& s, const Value& v) { return assign(list_of(v), s.mounts); }},
       {"env", apply_env},
   };
@@ -234,8 +303,14 @@ const std::map<std::string, Section>& sections() {
         {"queue_depth", whole(&C::delivery, &Delivery::queue_depth, 1, 1000)}}},
       {"crash",
        {{"lines", whole(&C::crash, &Crash::lines, 1, 10'000)},
-        {"max_bytes", [](Config& c, const Value& v) { return assign(size_of(v), c.crash.max_bytes); }},
+        {"max_bytes", apply_crash_bytes},
         {"files", whole(&C::crash, &Crash::files, 1, 100)}}},
+      {"notify",
+       {{"on", apply_notices},
+        {"desktop", yes_or_no(&C::notify, &Notify::desktop)},
+        {"command", apply_notify_command},
+        {"webhook", apply_webhook},
+        {"secret", apply_notify_secret}}},
   };
   return all;
 }

@@ -83,8 +83,12 @@ void write_tmux(std::string& out, const Entry& entry, const ShowParts& parts) {
   const auto pane = parts.panes.pane_of(entry.agent.name);
   Object object(out);
   object.text("socket", parts.tmux_socket);
-  object.text("session", session_name(entry.agent.name));
+  object.text_or_null("session", served(entry.spec) ? "" : session_name(entry.agent.name));
   object.text_or_null("pane", pane ? pane->id.str() : "");
+}
+
+std::string serve_url(const AgentSpec& spec) {
+  return served(spec) ? fmt::format("http://127.0.0.1:{}", spec.serve_port) : "";
 }
 
 void write_restarts(std::string& out, const wd::Agent& agent, const config::Watchdog& watchdog) {
@@ -127,6 +131,7 @@ std::string agent_json(const Entry& entry, const ShowParts& parts) {
     object.text("workdir", entry.spec.workdir);
     write_sandbox(object.member("sandbox"), entry);
     write_tmux(object.member("tmux"), entry, parts);
+    object.text_or_null("serve_url", serve_url(entry.spec));
     write_restarts(object.member("restarts"), agent, parts.config.watchdog);
     object.time("stuck_since", agent.live.stuck_since);
     object.time("nudged_at", agent.live.nudged_at);

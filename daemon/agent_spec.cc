@@ -81,6 +81,29 @@ Result<void> take_env(const json& object, config::AgentSettings& into) {
   return {};
 }
 
+Result<void> can_be_served(const config::AgentSettings& settings, const agents::RunnerFacts& facts) {
+  if (!settings.serve_port) return {};
+  if (!facts.serves) {
+    return fail(ErrorCode::invalid, "start", fmt::format("the runner {} has no server", facts.runner),
+                "leave --serve out, or choose --runner opencode");
+  }
+  if (*settings.network == "bridge") return {};
+  return fail(
+      ErrorCode::invalid, "start",
+      fmt::format("nothing of the network '{}' can be published: --serve needs a way in", *settings.network),
+      "add --network bridge");
+}
+
+Result<void> take_port(const json& object, config::AgentSettings& into) {
+  const auto is_whole = [](const json& v) { return v.is_number_integer(); };
+  const auto port = [](const json& v) -> Result<std::int64_t> {
+    const auto number = v.get<std::int64_t>();
+    if (number >= 1 && number <= 65'535) return number;
+    return fail(ErrorCode::invalid, "start", fmt::format("'serve_port' is {}", number), "1 to 65535");
+  };
+  return take(object, "serve_port", into.serve_port, is_whole, port);
+}
+
 Result<void> known_network(const std::string& network) {
   if (network == "none" || network == "bridge") return {};
   if (network == "egress") {
@@ -106,6 +129,7 @@ json to_json(const AgentSpec& spec) {
               {"pids", spec.pids},
               {"network", spec.network},
               {"permissions", spec.permissions},
+              {"serve_port", spec.serve_port},
               {"mounts", spec.mounts},
               {"env", spec.env}};
 }
@@ -124,6 +148,7 @@ Result<AgentSpec> spec_from_json(const json& row) {
     row.at("pids").get_to(spec.pids);
     row.at("network").get_to(spec.network);
     row.at("permissions").get_to(spec.permissions);
+    spec.serve_port = row.value("serve_port", std::uint16_t{0});  // rows before 0.2 have none
     row.at("mounts").get_to(spec.mounts);
     row.at("env").get_to(spec.env);
     return spec;
@@ -142,6 +167,7 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
   const auto adapter = agents::find_adapter(*settings.runner);
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
+  if (auto served = can_be_served(settings, (*adapter)->facts()); !served) return pass(served.error());
   if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
   if (!permissions_from(*settings.permissions)) {
     return fail(ErrorCode::invalid, "start", fmt::format("permissions cannot be '{}'", *settings.permissions),
@@ -161,14 +187,15 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
                    .pids = *settings.pids,
                    .network = *settings.network,
                    .permissions = *settings.permissions,
+                   .serve_port = static_cast<std::uint16_t>(settings.serve_port.value_or(0)),
                    .mounts = settings.mounts,
                    .env = settings.env};
 }
 
 Result<config::AgentSettings> settings_from_json(const json& object) {
-  constexpr std::array<std::string_view, 13> kKnown{"permissions", "runner", "model", "model_url", "command",
+  constexpr std::array<std::string_view, 14> kKnown{"permissions", "runner", "model", "model_url", "command",
                                                     "workdir",     "image",  "cpus",  "memory",    "pids",
-                                                    "network",     "mounts", "env"};
+                                                    "network",     "mounts", "env",   "serve_port"};
   if (!object.is_object()) return fail(ErrorCode::invalid, "start", "settings must be an object");
   for (const auto& [key, unused] : object.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
@@ -189,6 +216,7 @@ Result<config::AgentSettings> settings_from_json(const json& object) {
   text("network", settings.network);
   text("permissions", settings.permissions);
   if (done) done = take_numbers(object, settings);
+  if (done) done = take_port(object, settings);
   if (done) done = take_mounts(object, settings);
   if (done) done = take_env(object, settings);
   if (!done) return pass(done.error());

@@ -27,10 +27,14 @@ struct AgentSpec {
   std::uint64_t memory_bytes = 0;
   std::int64_t pids = 0;
   std::string network;
-  std::string permissions;  // open | ask | own
+  std::string permissions;       // open | ask | own
+  std::uint16_t serve_port = 0;  // of 127.0.0.1, for the runner's server; 0: its terminal program runs
   std::vector<std::string> mounts;
   std::map<std::string, std::string> env;
 };
+
+// Its container is a server without a terminal: no pane, no tmux session.
+inline bool served(const AgentSpec& spec) { return spec.serve_port != 0; }
 
 nlohmann::json to_json(const AgentSpec& spec);
 // Errors: invalid (a row that this version did not write).

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "daemon/doctor.h"
 #include "daemon/launch.h"
+#include "daemon/loopback_port.h"
 #include "sandbox/image.h"
 
 #include <charconv>
@@ -162,10 +163,28 @@ class Control {
     const auto workspace = check_launch(spec, name, parts_.policy, host);
     if (!workspace) co_return pass(workspace.error());
     spec.workdir = workspace->path;
+    if (auto free = port_is_free(name, spec); !free) co_return free;
     if (auto image = co_await sandbox::resolve_image(parts_.engine, spec.image); !image)
       co_return pass(image.error());
     if (auto up = co_await parts_.tmux.ensure(); !up) co_return pass(up.error());
     co_return Result<void>{};
+  }
+
+  // An agent's own run may hold its port: then it runs already, and that is what is said.
+  Result<void> port_is_free(const AgentName& name, const AgentSpec& spec) const {
+    if (!served(spec)) return {};
+    const std::string cure = "name another with --serve-port";
+    for (const auto& [other, entry] : parts_.supervisor.entries()) {
+      const bool same =
+          entry->spec.serve_port == spec.serve_port && entry->agent.wanted == wd::Wanted::running;
+      if (same && other == name.str()) return {};
+      if (same)
+        return fail(ErrorCode::conflict, "start",
+                    fmt::format("port {} is that of {}", spec.serve_port, other), cure);
+    }
+    if (loopback_port_is_free(spec.serve_port)) return {};
+    return fail(ErrorCode::conflict, "start", fmt::format("port {} of 127.0.0.1 is taken", spec.serve_port),
+                cure);
   }
 
   // Waits until the agent is ready, or says why it is not.
@@ -280,6 +299,15 @@ class Control {
     co_return ok(json{{"agent", name.str()}, {"answer", *answer}});
   }
 
+  // The pane's picture; of a server, which has none, what it printed.
+  Task<std::string> text_of(const Entry& entry, int lines) {
+    if (!served(entry.spec)) co_return co_await parts_.panes.text(entry.agent.name, lines);
+    const auto log = co_await parts_.engine.logs(container_name(entry.agent.name, entry.agent.run),
+                                                 {.tail_lines = static_cast<std::uint32_t>(lines)});
+    if (!log) co_return pass(log.error());
+    co_return std::string(trim(plain_text(*log)));
+  }
+
   Task<Reply> logs(ServerRequest request) {
     const auto entry = entry_of(request);
     if (!entry) co_return pass(entry.error());
@@ -291,7 +319,7 @@ class Control {
                        fmt::format("'{}' is not a number of lines from 1 to {}", *tail, kMostLines));
       }
     }
-    auto text = co_await parts_.panes.text((*entry)->agent.name, lines);
+    auto text = co_await text_of(**entry, lines);
     if (!text && text.error().code == ErrorCode::not_found) {
       co_return fail(ErrorCode::not_found, "logs",
                      fmt::format("{} has no terminal now", (*entry)->agent.name.str()),

@@ -114,14 +114,16 @@ class Daemon {
               [this](const tmux::Event& event) { on_tmux(event); }),
         deliverer_(tmux_, io.get_executor()),
         events_(journal_, clock),
+        notifier_(io, clock, config.notify, events_, tmux_, http_, {}),
         effects_(engine_, policy_, home, journal_.owner()),
         panes_(io.get_executor(), tmux_, home, {.program = own_path(), .engine_socket = engine_socket_}),
         prober_(find_in_engine(engine_), clock, offload_, {}),
+        usage_(io, engine_, clock, {}),
         client_(hub::make_hub_client(
             io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
         hub_(io, *client_, journal_, events_, clock, host_identity(home)),
-        supervisor_(World{io, clock, config, home, journal_, events_, engine_, tmux_, http_, effects_, panes_,
-                          prober_},
+        supervisor_(World{io, clock, config, home, journal_, events_, notifier_, engine_, tmux_, http_,
+                          effects_, panes_, prober_, usage_},
                     hooks()),
         mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),
@@ -149,6 +151,7 @@ class Daemon {
     stopping_ = true;
     events_.add("", "daemon_stopped", "agents go on");
     hub_.stop();
+    notifier_.stop();
     feed_.stop();
     supervisor_.stop();
     control_.stop();
@@ -229,16 +232,22 @@ class Daemon {
                       .agent = agent.str(),
                       .agent_id = entry.agent_id,
                       .asked = asked,
+                      .started_at = entry.agent.started_at,
                       .container_id = entry.agent.container_id,
-                      .spec = entry.spec};
-    for (const ItemRow& item : mailbox_.open_items(agent)) crash.assignment += item.id + " ";
+                      .spec = entry.spec,
+                      .usage = usage_.of(agent, asked.run),
+                      .assignments = assignments_of(mailbox_.open_items(agent))};
+    const RunStage created = crash.container_id.empty() ? RunStage::create : RunStage::launch;
+    crash.stage = stage_of(asked.exit.reason, entry.up_run == asked.run ? RunStage::run : created);
     if (auto events = journal_.last_events_of(agent.str(), kCrashEvents)) crash.events = std::move(*events);
     crash.terminal = co_await last_text(agent, asked.run);
-    const auto added =
-        journal_.add_crash({agent.str(), asked.run.value, dump_json(to_json(crash))}, crash.at);
+    if (const auto details = co_await engine_.inspect(container_name(agent, asked.run)))
+      crash.image_id = details->image_id;
+    const nlohmann::json report = to_json(crash);
+    const auto added = journal_.add_crash({agent.str(), asked.run.value, dump_json(report)}, crash.at);
     if (!added) log_error(added.error());
     if (added && !*added) co_return;
-    if (auto wrote = append_crash_log(home_.crash_log(agent), to_text(crash), config_.crash); !wrote)
+    if (auto wrote = append_crash_log(home_.crash_log(agent), crash_text(report), config_.crash); !wrote)
       log_error(wrote.error());
   }
 
@@ -255,10 +264,12 @@ class Daemon {
   tmux::ControlTmux tmux_;
   tmux::Deliverer deliverer_;
   EventLog events_;
+  Notifier notifier_;
   Effects effects_;
   Panes panes_;
   Offload offload_;
   Prober prober_;
+  UsageWatch usage_;
   std::unique_ptr<hub::HubClient> client_;
   HubLink hub_;
   Supervisor supervisor_;

@@ -1,6 +1,9 @@
 #include "daemon/doctor.h"
 
+#include "base/process.h"
+#include "base/secret.h"
 #include "base/text.h"
+#include "config/webhook_url.h"
 #include "sandbox/image.h"
 
 #include <sys/stat.h>
@@ -80,6 +83,29 @@ Finding clock_finding() {
   return good("clock", "kept by a time service");
 }
 
+void notify_findings(std::vector<Finding>& findings, const config::Notify& notify) {
+  if (!notify.command.empty()) {
+    const std::string& program = notify.command.front();
+    findings.push_back(
+        find_program(program)
+            ? good("notify command", program)
+            : bad("notify command", fmt::format("no program '{}'", program),
+                  "name one in [notify] command that the daemon's PATH has, or its whole path"));
+  }
+  if (notify.webhook.empty()) return;
+  const auto origin = config::webhook_origin(notify.webhook);
+  if (!origin) return findings.push_back(bad("notify webhook", origin.error()));
+  if (notify.secret.empty()) {
+    findings.push_back(warn("notify webhook", *origin + " cannot tell our messages from others'",
+                            "name a key that both have: [notify] secret"));
+    return;
+  }
+  const auto secret = resolve_secret(notify.secret);
+  findings.push_back(
+      secret ? good("notify webhook", *origin + ", signed")
+             : bad("notify webhook", "nothing is sent: " + secret.error().what, secret.error().hint));
+}
+
 }  // namespace
 
 asio::awaitable<std::vector<Finding>> examine(sandbox::Engine& engine, tmux::Tmux& tmux, const Home& home,
@@ -103,6 +129,7 @@ asio::awaitable<std::vector<Finding>> examine(sandbox::Engine& engine, tmux::Tmu
   findings.push_back(permissions(home));
   findings.push_back(user());
   findings.push_back(clock_finding());
+  notify_findings(findings, config.notify);
   co_return findings;
 }
 

@@ -30,6 +30,10 @@ struct Home {
   std::filesystem::path agent_run(const AgentName& agent) const {
     return root / "agents" / agent.str() / "run";
   }
+  // Of the server in serve mode: its password. Below the agent's folder, out of its sandbox's reach.
+  std::filesystem::path agent_password(const AgentName& agent) const {
+    return root / "agents" / agent.str() / "server.password";
+  }
   std::filesystem::path agent_pane(const AgentName& agent) const {
     return root / "agents" / agent.str() / "pane";
   }

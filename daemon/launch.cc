@@ -29,6 +29,18 @@ sandbox::NetworkChoice network_of(const std::string& name) {
   return {name == "bridge" ? sandbox::NetworkKind::bridge : sandbox::NetworkKind::none, ""};
 }
 
+constexpr std::size_t kPasswordBytes = 16;  // of randomness
+
+// Made once for an agent, so that who is connected stays so over a restart.
+Result<void> prepare_password(const fs::path& path, const sandbox::Identity& owner) {
+  std::error_code ec;
+  if (!fs::exists(path, ec)) {
+    if (auto wrote = write_file(path, random_hex(kPasswordBytes) + "\n", 0600); !wrote) return wrote;
+  }
+  if (::geteuid() != 0 || ::lchown(path.c_str(), owner.uid, owner.gid) == 0) return {};
+  return pass(os_error("home", fmt::format("cannot give {} to uid {}", path.string(), owner.uid), errno));
+}
+
 Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& input) {
   const auto adapter = agents::find_adapter(spec.runner);
   if (!adapter) return pass(adapter.error());
@@ -41,6 +53,8 @@ Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& inp
       .provider = {.base_url = spec.model_url, .token_env = ""},
       .conversation = conversation_of(input.conversation, input.session_id),
       .session_id = input.session_id,
+      .surface = spec.serve_port == 0 ? agents::Surface::terminal : agents::Surface::server,
+      .password_file = fs::path(sandbox::kPasswordTarget),
       .http_port = agents::kSandboxHttpPort,
       .http_password = {}});
 }
@@ -97,12 +111,15 @@ Result<void> write_home_file(const fs::path& root, const agents::HomeFile& file,
   return {};
 }
 
-Result<void> prepare_folders(const LaunchInput& input, const Home& home, const agents::LaunchPlan& plan,
-                             const sandbox::Identity& owner) {
+Result<void> prepare_folders(const AgentSpec& spec, const LaunchInput& input, const Home& home,
+                             const agents::LaunchPlan& plan, const sandbox::Identity& owner) {
   const fs::path agent_home = home.agent_home(input.name);
   if (auto made = private_folder(agent_home, owner); !made) return made;
   if (auto made = private_folder(home.agent_run(input.name), owner); !made) return made;
   if (auto made = make_dir(home.agent_pane(input.name), 0700); !made) return made;
+  if (spec.serve_port != 0) {
+    if (auto made = prepare_password(home.agent_password(input.name), owner); !made) return made;
+  }
   for (const agents::HomeFile& file : plan.files) {
     if (auto wrote = write_home_file(agent_home, file, owner); !wrote) return wrote;
   }
@@ -143,6 +160,12 @@ sandbox::RunSpec run_spec_of(const AgentSpec& spec, const LaunchInput& input, co
   run.limits.memory_bytes = spec.memory_bytes;
   run.limits.pids = spec.pids;
   run.network = network_of(spec.network);
+  if (spec.serve_port != 0) {
+    run.mounts.push_back({home.agent_password(input.name).string(), std::string(sandbox::kPasswordTarget),
+                          sandbox::Access::read_only});
+    run.publish = sandbox::PublishedPort{spec.serve_port, agents::kSandboxHttpPort};
+    run.terminal = sandbox::Terminal::no;
+  }
   run.labels = {{std::string(sandbox::kOwnerLabel), input.owner},
                 {std::string(sandbox::kAgentLabel), input.name.str()},
                 {std::string(sandbox::kRunLabel), std::to_string(input.run.value)}};
@@ -185,7 +208,8 @@ Result<sandbox::RunSpec> prepare_launch(const AgentSpec& spec, const LaunchInput
   if (!mounts) return pass(mounts.error());
   const auto plan = plan_of(spec, input);
   if (!plan) return pass(plan.error());
-  if (auto prepared = prepare_folders(input, home, *plan, *owner); !prepared) return pass(prepared.error());
+  if (auto prepared = prepare_folders(spec, input, home, *plan, *owner); !prepared)
+    return pass(prepared.error());
   sandbox::RunSpec run = run_spec_of(spec, input, home, *plan, *workspace, *owner);
   run.mounts.insert(run.mounts.end(), mounts->begin(), mounts->end());
   run.labels[std::string(sandbox::kSpecLabel)] = sandbox::spec_hash(run);

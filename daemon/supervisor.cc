@@ -1,6 +1,7 @@
 #include "daemon/supervisor.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "daemon/signals.h"
 
@@ -171,13 +172,16 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
   if (died) {
     const auto since = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
     if (since) {
-      world_.events.add("", "mass_death",
-                        "many agents died together: starts are held while the engine is checked");
+      world_.notifier.tell("mass_death", "", "starts are held while the engine is checked");
       feed_all(wd::MassDeath{*since});
       request_look();
     }
   }
   if (entry.agent.phase == wd::Phase::launching) tell_early(entry);
+  if (entry.agent.phase == wd::Phase::up) {
+    entry.up_run = entry.agent.run;
+    world_.usage.look(entry.agent.name, entry.agent.run);
+  }
   admit();
 }
 
@@ -263,6 +267,14 @@ LoopWatch Supervisor::new_loop_watch() const {
   return LoopWatch(static_cast<int>(world_.config.watchdog.loop_repeats));
 }
 
+// Without it the link finds out that the server refuses it.
+Secret Supervisor::password_of(const Entry& entry) const {
+  if (!served(entry.spec)) return {};
+  auto password = resolve_secret("file:" + world_.home.agent_password(entry.agent.name).string());
+  if (!password) log_error(password.error());
+  return password ? std::move(*password) : Secret();
+}
+
 // A link lives exactly as long as a run that has been or is being started.
 void Supervisor::sync_link(Entry& entry) {
   const wd::Phase phase = entry.agent.phase;
@@ -276,15 +288,17 @@ void Supervisor::sync_link(Entry& entry) {
   if (!adapter) return;
   const RunId run = entry.agent.run;
   const AgentName name = entry.agent.name;
-  agents::LinkContext context{.executor = world_.io.get_executor(),
-                              .http = world_.http,
-                              .clock = world_.clock,
-                              .run_dir = world_.home.agent_run(name),
-                              .home = world_.home.agent_home(name),
-                              .http_port = 0,
-                              .http_password = {},
-                              .conversation = entry.conversation,
-                              .session_id = entry.session_id};
+  agents::LinkContext context{
+      .executor = world_.io.get_executor(),
+      .http = world_.http,
+      .clock = world_.clock,
+      .run_dir = world_.home.agent_run(name),
+      .home = world_.home.agent_home(name),
+      .http_port = 0,
+      .http_password = password_of(entry),
+      .surface = served(entry.spec) ? agents::Surface::server : agents::Surface::terminal,
+      .conversation = entry.conversation,
+      .session_id = entry.session_id};
   entry.link_run = run;
   entry.loops = new_loop_watch();
   entry.link = (*adapter)->link(std::move(context),
@@ -364,6 +378,7 @@ void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
       died(*name, run, event);
       break;
     case sandbox::EventType::oom:
+      world_.usage.look(*name, run);
       feed(*name, wd::OomKilled{run});
       break;
     case sandbox::EventType::destroy:
@@ -399,7 +414,7 @@ void Supervisor::on_engine_connected() {
 
 void Supervisor::on_engine_lost(const Error& error) {
   engine_reachable_ = false;
-  world_.events.add("", "engine_lost", describe(error));
+  world_.notifier.tell("engine_lost", "", describe(error));
   feed_all(wd::EngineLost{});
 }
 
@@ -481,7 +496,14 @@ void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::
       entry->link->title(pane.title);
   }
   for (const auto& [name, epoch] : epochs) {
-    if (Entry* entry = find(name)) feed(entry->agent.name, observed_of(sight, name, epoch));
+    Entry* entry = find(name);
+    if (entry == nullptr) continue;
+    wd::Observed observed = observed_of(sight, name, epoch);
+    if (served(entry->spec)) observed.pane = wd::PaneState::live;  // it has none, and none is missing
+    feed(entry->agent.name, observed);
+  }
+  for (const auto& [name, entry] : entries_) {
+    if (entry->agent.phase == wd::Phase::up) world_.usage.look(entry->agent.name, entry->agent.run);
   }
   reap_orphans(sight);
   admit();

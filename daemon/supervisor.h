@@ -13,9 +13,11 @@
 #include "daemon/home.h"
 #include "daemon/journal.h"
 #include "daemon/loop_watch.h"
+#include "daemon/notifier.h"
 #include "daemon/observer.h"
 #include "daemon/panes.h"
 #include "daemon/probe.h"
+#include "daemon/usage.h"
 #include "net/http_client.h"
 #include "sandbox/events_feed.h"
 #include "tmux/tmux.h"
@@ -45,12 +47,14 @@ struct World {
   const Home& home;
   Journal& journal;
   EventLog& events;
+  Notifier& notifier;
   sandbox::Engine& engine;
   tmux::Tmux& tmux;
   net::HttpClient& http;
   Effects& effects;
   Panes& panes;
   Prober& prober;
+  UsageWatch& usage;
 };
 
 constexpr std::size_t kMaxEarlySignals = 64;
@@ -72,6 +76,7 @@ struct Entry {
   std::unique_ptr<agents::Link> link;
   RunId link_run;
   LoopWatch loops;      // of the link's run
+  RunId up_run;         // the newest run that was seen up
   WallTime typed_at{};  // when we pressed keys in its pane last
   std::string prompt;   // the id of the permission prompt that was told last; mostly the runner gives none
   std::uint64_t prompts = 0;  // counts prompts that opened or closed
@@ -142,7 +147,6 @@ class Supervisor {
   void create(Entry& entry, const watchdog::Create& action);
   void forget_session(Entry& entry);
   void probe(Entry& entry, const watchdog::Probe& action);
-  void notify(Entry& entry, const std::string& event, const std::string& text);
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
@@ -151,6 +155,7 @@ class Supervisor {
   void admit();
   void admit_at(WallTime when);
   void died(const AgentName& name, RunId run, const sandbox::ContainerEvent& event);
+  Secret password_of(const Entry& entry) const;
   watchdog::Policy policy_of(const Entry& entry) const;
   LoopWatch new_loop_watch() const;
   std::size_t alive() const;

@@ -22,6 +22,8 @@ wd::EffectFailed failure(wd::Effect effect, RunId run, const Error& error) {
   return {effect, run, wd::failure_of(effect, error), describe(error)};
 }
 
+Task<> nothing_to_do() { co_return Result<void>{}; }
+
 // A change of status is told with the status itself, a fresh conversation with the one it takes the place of.
 std::string emitted(const Entry& entry, const wd::Emit& emit) {
   if (emit.name == wd::EventName::fresh && !entry.session_id.empty()) {
@@ -43,6 +45,7 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                    engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(a.container_id));
                  },
                  [&](const wd::Stop& a) {
+                   world_.usage.look(name, a.run);
                    engine_effect(entry, wd::Effect::stop, a.run, world_.effects.stop(name, a.run, a.timeout));
                  },
                  [&](const wd::Kill& a) {
@@ -52,7 +55,8 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                    engine_effect(entry, wd::Effect::remove, a.run, world_.effects.remove(name, a.run));
                  },
                  [&](const wd::OpenPane& a) {
-                   engine_effect(entry, wd::Effect::open_pane, a.run, world_.panes.open(name, a.run));
+                   engine_effect(entry, wd::Effect::open_pane, a.run,
+                                 served(entry.spec) ? nothing_to_do() : world_.panes.open(name, a.run));
                  },
                  [&](const wd::ClosePane&) {
                    engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
@@ -70,9 +74,9 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
                  [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
                  [&](const wd::Answer& answer) { hooks_.answer(entry, answer); },
                  [&](const wd::Notify& a) {
-                   notify(entry, std::string("notify_") + std::string(wd::to_string(a.kind)), a.text);
+                   world_.notifier.tell(std::string(wd::to_string(a.kind)), name.str(), a.text);
                  },
-                 [&](const wd::Alert& alert) { notify(entry, "failed", alert.text); },
+                 [&](const wd::Alert& alert) { world_.notifier.tell("failed", name.str(), alert.text); },
                  [&](const wd::Emit& emit) {
                    world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emitted(entry, emit));
                  },
@@ -139,15 +143,6 @@ void Supervisor::engine_effect(Entry& entry, wd::Effect effect, RunId run, Task<
                      feed(name, failure(effect, run, done.error()));
                    }
                  });
-}
-
-// An event, and a bell in the agent's session for whoever is attached.
-void Supervisor::notify(Entry& entry, const std::string& event, const std::string& text) {
-  const AgentName name = entry.agent.name;
-  world_.events.add(name.str(), event, text);
-  asio::co_spawn(world_.io,
-                 world_.tmux.announce(session_name(name), fmt::format("agentmesh: {}: {}", name.str(), text)),
-                 [](std::exception_ptr, Result<void>) {});
 }
 
 }  // namespace agentmesh::daemon

@@ -25,6 +25,7 @@ constexpr double kMinCpus = 0.01;                    // the engine's own least
 constexpr std::string_view kWorkspaceTarget = "/workspace";
 constexpr std::string_view kChannelTarget = "/run/agentmesh";
 constexpr std::string_view kHomeTarget = "/home/agent";
+constexpr std::string_view kPasswordTarget = "/run/agentmesh.password";  // serve mode only
 
 constexpr std::string_view kOwnerLabel = "agentmesh.owner";
 constexpr std::string_view kAgentLabel = "agentmesh.agent";

@@ -65,6 +65,31 @@ TEST(OpencodePlanTest, ResumingNamesTheConversation) {
             (std::vector<std::string>{"opencode", "--session", "ses_1"}));
 }
 
+TEST(OpencodePlanTest, AServerGetsItsPasswordFromAFile) {
+  LaunchRequest wanted = request("alpha");
+  wanted.surface = Surface::server;
+  wanted.http_port = kSandboxHttpPort;
+  wanted.password_file = "/run/password";
+  wanted.model = "demo/scripted";
+  wanted.conversation = Conversation::continue_session;
+  wanted.session_id = "ses_1";
+  const auto plan = adapter("opencode").plan(wanted);
+  ASSERT_TRUE(plan) << describe(plan.error());
+  const std::vector<std::string> end(plan->argv.begin() + 3, plan->argv.end());
+  EXPECT_EQ(end, (std::vector<std::string>{"sh", "/run/password", "opencode", "serve", "--port", "4096", "--hostname",
+                                           "0.0.0.0"}));
+  EXPECT_TRUE(plan->serves_http);
+  EXPECT_FALSE(plan->env.contains("OPENCODE_SERVER_PASSWORD"));
+  wanted.password_file.clear();
+  EXPECT_FALSE(adapter("opencode").plan(wanted)) << "never without a password";
+  wanted.password_file = "/run/password";
+  wanted.place = Place::host;
+  wanted.permissions = Permissions::ask;
+  EXPECT_FALSE(adapter("opencode").plan(wanted));
+  EXPECT_TRUE(adapter("opencode").facts().serves);
+  EXPECT_FALSE(adapter("custom").facts().serves);
+}
+
 TEST(OpencodePlanTest, PermissionsCanBeAskedForOrLeftAlone) {
   LaunchRequest wanted = request("alpha");
   wanted.permissions = Permissions::ask;

@@ -1,6 +1,7 @@
 #include "config/load.h"
 
 #include "base/files.h"
+#include "config/webhook_url.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -48,6 +49,11 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   EXPECT_EQ(file->crash.lines, built.crash.lines);
   EXPECT_EQ(file->crash.max_bytes, built.crash.max_bytes);
   EXPECT_EQ(file->crash.files, built.crash.files);
+  EXPECT_EQ(file->notify.on, built.notify.on);
+  EXPECT_EQ(file->notify.desktop, built.notify.desktop);
+  EXPECT_EQ(file->notify.command, built.notify.command);
+  EXPECT_EQ(file->notify.webhook, built.notify.webhook);
+  EXPECT_EQ(file->notify.secret, built.notify.secret);
   EXPECT_EQ(file->tmux.socket, built.tmux.socket);
   EXPECT_EQ(file->engine.deadline, built.engine.deadline);
   EXPECT_EQ(file->hub.key, built.hub.key);
@@ -82,9 +88,72 @@ TEST(LoadTest, BadValuesNameFileAndLine) {
   EXPECT_THAT(problem("[watchdog]\nmax_restarts = -1\n"), HasSubstr("from 0 to 1000"));
   EXPECT_THAT(problem("[watchdog]\nmax_restarts = \"3\"\n"), HasSubstr("must be a whole number"));
   EXPECT_THAT(problem("[watchdog]\nstuck_after = 5\n"), HasSubstr("must be a text in quotes"));
+  EXPECT_THAT(problem("[crash]\nmax_bytes = \"100\"\n"),
+              HasSubstr("c.toml:2: crash.max_bytes is too little"));
   EXPECT_THAT(problem("watchdog = 3\n"), HasSubstr("must be a section"));
   EXPECT_THAT(problem("[watchdog\n"), HasSubstr("c.toml:1:"));
   EXPECT_THAT(problem("[defaults]\nmounts = [1]\n"), HasSubstr("must be a text"));
+}
+
+TEST(LoadTest, NotificationsAreChecked) {
+  const auto config = parse_alone(
+      "[notify]\non = [\"failed\"]\ndesktop = false\ncommand = [\"notify-send\", \"agentmesh\"]\n"
+      "webhook = \"https://hooks.example:8443/x?y=1\"\nsecret = \"file:/etc/hook.key\"\n");
+  ASSERT_TRUE(config) << describe(config.error());
+  EXPECT_EQ(config->notify.on, std::vector<std::string>{"failed"});
+  EXPECT_FALSE(config->notify.desktop);
+  EXPECT_EQ(config->notify.command.size(), 2U);
+  EXPECT_EQ(webhook_origin(config->notify.webhook), "https://hooks.example:8443");
+  EXPECT_THAT(problem("[notify]\ncomand = []\n"),
+              HasSubstr("c.toml:2: notify.comand is not a known key (did you "
+                        "mean 'command'?)"));
+  EXPECT_THAT(problem("[notify]\ndesktop = \"yes\"\n"),
+              HasSubstr("c.toml:2: notify.desktop must be true or false"));
+  EXPECT_THAT(problem("[notify]\ndesktop = \"true\"\n"), HasSubstr("must be true or false"));
+  EXPECT_THAT(problem("[notify]\non = \"failed\"\n"), HasSubstr("must be a list of texts"));
+  EXPECT_THAT(problem("[notify]\n\non = [\"fail\"]\n"),
+              HasSubstr("c.toml:3: notify.on cannot have 'fail' (any of: "));
+  EXPECT_THAT(problem("[notify]\ncommand = \"rm -rf x\"\n"), HasSubstr("must be a list of texts"));
+  EXPECT_THAT(problem("[notify]\ncommand = [\"\"]\n"), HasSubstr("has no program"));
+  EXPECT_THAT(problem("[notify]\ncommand = [\"a\", \"b\\u0000c\"]\n"), HasSubstr("NUL"));
+  EXPECT_THAT(problem("[notify]\nsecret = \"hunter2\"\n"), HasSubstr("env:NAME or file:PATH"));
+  EXPECT_THAT(problem("[notify]\nwebhook = \"ftp://x/\"\n"),
+              HasSubstr("c.toml:2: notify.webhook is not a web address"));
+}
+
+TEST(LoadTest, NotificationsMayComeFromTheEnvironment) {
+  EXPECT_FALSE(parse("", "c", environment_of({{"AGENTMESH_NOTIFY_DESKTOP", "false"}}))->notify.desktop);
+  EXPECT_FALSE(parse("", "c", environment_of({{"AGENTMESH_NOTIFY_DESKTOP", "off"}})));
+  const auto config = parse("[notify]\nwebhook = \"${HOOK}\"\n", "c",
+                            environment_of({{"HOOK", "https://h.example/T0/secret"}}));
+  ASSERT_TRUE(config);
+  EXPECT_EQ(webhook_origin(config->notify.webhook), "https://h.example");
+}
+
+TEST(WebhookUrl, OnlyWhatIsSafeToSendTo) {
+  EXPECT_EQ(webhook_origin("http://127.0.0.1:9/x"), "http://127.0.0.1:9");
+  EXPECT_EQ(webhook_origin("http://[::1]:9"), "http://[::1]:9");
+  EXPECT_EQ(webhook_origin("https://[fe80::1]/x"), "https://[fe80::1]");
+  EXPECT_EQ(webhook_origin("https://a.example?x=@y"), "https://a.example");
+  const auto why = [](std::string_view url) {
+    const auto origin = webhook_origin(url);
+    return origin ? "accepted" : origin.error().what;
+  };
+  EXPECT_EQ(why("http://hooks.example/x"), "is http to another host");
+  EXPECT_EQ(why("http://127.0.0.1.evil.example/"), "is http to another host");
+  EXPECT_EQ(why("http://localhost@evil.example/"), "has a user name in it");
+  EXPECT_EQ(why("https://user:pass@h.example/"), "has a user name in it");
+  EXPECT_EQ(why("https:///x"), "has no host");
+  EXPECT_EQ(why("https://:443/x"), "has no host");
+  EXPECT_EQ(why("https://h:0/x"), "has no port of 1 to 65535");
+  EXPECT_EQ(why("https://h:99999/x"), "has no port of 1 to 65535");
+  EXPECT_EQ(why("https://[::1]x/"), "has no host");
+  EXPECT_EQ(why("https://[::1"), "has no host");
+  EXPECT_EQ(why("https://h.example/a b"), "has a blank or a character that is not ASCII");
+  EXPECT_EQ(why("https://h.example/\r\nX: y"), "has a blank or a character that is not ASCII");
+  EXPECT_EQ(why("https://h\xC3\xA9.example/"), "has a blank or a character that is not ASCII");
+  EXPECT_EQ(why("h.example"), "is not a web address");
+  EXPECT_EQ(why("https://h/" + std::string(kMaxWebhookUrl, 'a')), "is too long");
 }
 
 TEST(LoadTest, TheEnvironmentFillsInAndWins) {

@@ -40,6 +40,33 @@ TEST(ResolveTest, LayersFillIn) {
   EXPECT_NE(hash_of(*spec), hash_of(*resolve_spec(config, "other", flags, "/src")));
 }
 
+TEST(ResolveTest, AServerNeedsARunnerThatHasOneAndANetwork) {
+  config::AgentSettings flags;
+  flags.serve_port = 3001;
+  flags.network = "bridge";
+  const auto spec = resolve_spec({}, "demo", flags, "/src");
+  ASSERT_TRUE(spec) << describe(spec.error());
+  EXPECT_EQ(spec->serve_port, 3001);
+  EXPECT_TRUE(served(*spec));
+  EXPECT_EQ(spec_from_json(to_json(*spec))->serve_port, 3001);
+  json older = to_json(*spec);
+  older.erase("serve_port");
+  EXPECT_FALSE(served(*spec_from_json(older)));
+  for (const char* closed : {"none", "egress"}) {
+    flags.network = closed;
+    EXPECT_EQ(resolve_spec({}, "demo", flags, "/src").error().code, ErrorCode::invalid);
+    EXPECT_THAT(resolve_spec({}, "demo", flags, "/src").error().hint, HasSubstr("--network bridge"));
+  }
+  flags.network = "bridge";
+  flags.runner = "custom";
+  flags.command = "true";
+  EXPECT_EQ(resolve_spec({}, "demo", flags, "/src").error().what, "the runner custom has no server");
+  EXPECT_FALSE(settings_from_json(json{{"serve_port", 0}}));
+  EXPECT_FALSE(settings_from_json(json{{"serve_port", 65'536}}));
+  EXPECT_FALSE(settings_from_json(json{{"serve_port", "3001"}}));
+  EXPECT_EQ(settings_from_json(json{{"serve_port", 1}})->serve_port, 1);
+}
+
 TEST(ResolveTest, EgressIsRefusedUntilItCanBeKept) {
   const auto spec = resolve_spec({}, "demo", {}, "/src");
   ASSERT_FALSE(spec);

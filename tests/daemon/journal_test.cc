@@ -1,7 +1,6 @@
 #include "daemon/journal.h"
 
 #include "base/files.h"
-#include "daemon/crash_report.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -115,37 +114,6 @@ TEST_F(JournalTest, ANewerOrDamagedFileIsRefusedWithItsCure) {
   const auto damaged = Journal::open(path());
   ASSERT_FALSE(damaged);
   EXPECT_FALSE(damaged.error().hint.empty());
-}
-
-TEST_F(JournalTest, CrashLogsRotate) {
-  const fs::path log = folder_ / "crash-demo.log";
-  const config::Crash limits{.lines = 200, .max_bytes = 100, .files = 3};
-  for (int i = 0; i < 10; ++i)
-    ASSERT_TRUE(append_crash_log(log, std::string(60, static_cast<char>('a' + i)), limits));
-  EXPECT_EQ(read_file(log, 1000), std::string(60, 'j'));
-  EXPECT_EQ(read_file(log.string() + ".1", 1000), std::string(60, 'i'));
-  EXPECT_EQ(read_file(log.string() + ".2", 1000), std::string(60, 'h'));
-  EXPECT_FALSE(fs::exists(log.string() + ".3"));
-}
-
-TEST(CrashReportTest, SaysWhatHappenedAndKeepsSecretsOut) {
-  CrashReport report{.at = from_millis(1'700'000'000'000),
-                     .agent = "demo",
-                     .agent_id = "agt_1",
-                     .container_id = "0123456789abcdef"};
-  report.asked.run = RunId{2};
-  report.asked.restart_number = 1;
-  report.asked.restart_limit = 3;
-  report.asked.exit = {
-      137, 9, true, false, watchdog::ExitReason::out_of_memory, "out of memory (main process)", report.at};
-  report.terminal = "line\nkey=sk-abcdefghijklmnopqrstuv\nlast";
-  report.events = {{1, report.at, "demo", "status", "busy"}};
-  const std::string text = to_text(report);
-  for (const char* part :
-       {"demo crashed", "137", "SIGKILL", "out of memory", "1 of 3", "0123456789ab", "[redacted]", "last"}) {
-    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
-  }
-  EXPECT_EQ(text.find("sk-abc"), std::string::npos);
 }
 
 }  // namespace

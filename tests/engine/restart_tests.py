@@ -39,6 +39,9 @@ def test_crash_is_seen_named_and_restarted(bench):
     check(any("these are my last words" in line for line in crash["terminal"]),
           f"the terminal's text is not in the report: {crash['terminal'][-10:]}")
     check(crash["next_restart_at"] and crash["container"]["id"] and crash["events"], f"a field is empty: {crash}")
+    check(crash["container"]["image_id"].startswith("sha256:") and crash["started_at"], f"a field is empty: {crash}")
+    same(crash["stage"], "run", "stage")
+    check(crash["usage"]["peak_memory_bytes"] > 100_000, f"nothing was used: {crash['usage']}")
     last = mesh.expect(0, "crashes", name, "--last").stdout
     for word in ("137", "SIGKILL", "killed", "these are my last words", "restart 1 of 3"):
         check(word in last, f"'{word}' is not in `crashes --last`:\n{last}")
