@@ -2,7 +2,10 @@
 
 #include "base/files.h"
 
+#include <array>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -40,6 +43,29 @@ TEST(ProcessTest, ErrorsAreValues) {
   EXPECT_EQ(run_now({.argv = {"no-such-program-here"}}).error().code, ErrorCode::not_found);
   EXPECT_EQ(run_now({.argv = {"sleep", "60"}, .deadline = Millis{50}}).error().code, ErrorCode::timeout);
   EXPECT_EQ(run_now({.argv = {"yes"}, .max_output = 100'000}).error().code, ErrorCode::exhausted);
+}
+
+TEST(ProcessTest, WhatAGroupStartedEndsWithIt) {
+  const auto path = std::filesystem::temp_directory_path() / ("agentmesh-fifo-" + std::to_string(::getpid()));
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const std::string script = "sleep 60 3>" + path.string() + " & wait";
+  const auto output = run_now({.argv = {"sh", "-c", script}, .deadline = Millis{1'000}, .kill = Kill::group});
+  EXPECT_EQ(output.error().code, ErrorCode::timeout);
+  pollfd hangup{.fd = reader.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(::poll(&hangup, 1, 5'000), 1);
+  EXPECT_NE(hangup.revents & POLLHUP, 0) << "sleep still runs";
+  std::filesystem::remove(path);
+}
+
+TEST(ProcessTest, ASmallEnvironmentHasPathAndWhatIsNamed) {
+  ::setenv("AGENTMESH_TEST_NAMED", "1", 1);
+  ::setenv("AGENTMESH_TEST_OTHER", "1", 1);
+  const auto env =
+      small_environment(std::array<std::string_view, 2>{"AGENTMESH_TEST_NAMED", "AGENTMESH_TEST_UNSET"});
+  EXPECT_EQ(env.size(), 2U);
+  EXPECT_TRUE(env.contains("PATH"));
+  EXPECT_TRUE(env.contains("AGENTMESH_TEST_NAMED"));
 }
 
 TEST(ProcessTest, TheEnvironmentIsExactlyWhatWasGiven) {
