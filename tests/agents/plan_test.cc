@@ -76,8 +76,8 @@ TEST(OpencodePlanTest, AServerGetsItsPasswordFromAFile) {
   const auto plan = adapter("opencode").plan(wanted);
   ASSERT_TRUE(plan) << describe(plan.error());
   const std::vector<std::string> end(plan->argv.begin() + 3, plan->argv.end());
-  EXPECT_EQ(end, (std::vector<std::string>{"sh", "/run/password", "opencode", "serve", "--port", "4096", "--hostname",
-                                           "0.0.0.0"}));
+  EXPECT_EQ(end, (std::vector<std::string>{"sh", "/run/password", "opencode", "serve", "--port", "4096",
+                                           "--hostname", "0.0.0.0"}));
   EXPECT_TRUE(plan->serves_http);
   EXPECT_FALSE(plan->env.contains("OPENCODE_SERVER_PASSWORD"));
   wanted.password_file.clear();

@@ -1,6 +1,7 @@
 """`start --serve` with the real opencode: its server on the loopback behind a password, and no terminal."""
 import base64
 import contextlib
+import ipaddress
 import json
 import pathlib
 import socket
@@ -25,7 +26,8 @@ def free_port():
 @contextlib.contextmanager
 def model(mesh):
     """The scripted model, where a container of the bridge reaches it; yields its address and its log."""
-    gateway = json.loads(mesh.engine.call("GET", BRIDGE)[1])["IPAM"]["Config"][0]["Gateway"]
+    network = json.loads(mesh.engine.call("GET", BRIDGE)[1])["IPAM"]["Config"][0]
+    gateway = network.get("Gateway") or str(ipaddress.ip_network(network["Subnet"])[1])
     log = mesh.place / "model.log"
     process = subprocess.Popen([SCRIPTS / "demo-model", "--bind", gateway, "--port", "0", "--log", log],
                                stdout=subprocess.PIPE, text=True)
