@@ -53,6 +53,7 @@ def ask(url, password=None):
 def start(mesh, name, port, url):
     mesh.expect(0, "start", name, "--runner", "opencode", "--sandbox-image", IMAGE, "--network", "bridge", "--serve",
                 "--serve-port", port, "--model", "demo/scripted", "--model-url", url, limit_s=READY_LIMIT_S + 60)
+    mesh.until_status(name, "idle", limit_s=READY_LIMIT_S)  # a busy machine: unknown first
 
 
 def test_opencode_is_served_behind_a_password_and_restarted(bench):
