@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/doctor.h"
+#include "daemon/engine_inquiry.h"
 #include "daemon/launch.h"
 #include "daemon/loopback_port.h"
 #include "sandbox/image.h"
@@ -62,7 +63,7 @@ bool has_settled(const wd::Agent& agent) {
 
 class Control {
  public:
-  explicit Control(ControlParts& parts) : parts_(parts) {}
+  explicit Control(ControlParts& parts) : parts_(parts) { inquiry_.begin(); }
 
   ShowParts show() const {
     return {parts_.panes, parts_.mailbox, parts_.config, parts_.config.tmux.socket, parts_.hub.connected()};
@@ -102,8 +103,7 @@ class Control {
   }
 
   Task<Reply> status(ServerRequest) {
-    const auto version = co_await parts_.engine.version();
-    const auto info = co_await parts_.engine.info();
+    const auto [version, info] = co_await inquiry_.facts();
     json by_status = json::object();
     for (const auto& [name, entry] : parts_.supervisor.entries()) {
       auto& count = by_status[std::string(wd::to_string(wd::status_of(entry->agent)))];
@@ -463,6 +463,7 @@ class Control {
 
   ControlParts& parts_;
   WallTime started_ = parts_.clock.now();
+  EngineInquiry inquiry_{parts_.io, [this] { return facts_of(parts_.engine); }, Patience{}};
 };
 
 }  // namespace

@@ -25,7 +25,7 @@ def test_crash_loop_is_bounded(bench):
               f"restart {number} came {starts[number] - deaths[number - 1]:.3f} s after the crash, delay {delay} s")
     bench.measured("planned delays off the curve", worst * 100, 25.5, "%")
     late = max(starts[n] - seconds_of(crash_of(mesh, name, n)["next_restart_at"]) for n in (1, 2, 3))
-    bench.measured("start after its planned time", late, 2, "s")
+    bench.measured("start after its planned time", late, 5, "s")
     agent = mesh.agent(name)
     check("restart limit" in agent["reason"] and "exit code 7" in agent["reason"], f"the reason is {agent['reason']}")
     same(len(mesh.events(name, "failed")), 1, "events 'failed'")

@@ -5,15 +5,26 @@ import signal
 import subprocess
 import time
 
-from mesh import check, eventually, same, seconds_of
-from private_engine import PrivateEngine
+from mesh import always, check, eventually, same, seconds_of
+from private_engine import PrivateEngine, kill_process
 from relay import Relay
 
 QUICK = '[watchdog]\nbackoff_first = "200ms"\nmax_starting = 8\n'
+ASKED = (("list", "--json"), ("status", "--json"), ("explain",))
 
 
 def listed(mesh):
     return {agent["name"]: agent["status"] for agent in mesh.json("list")}
+
+
+def seconds_to_answer(mesh, name):
+    """The slowest of the commands that need no engine."""
+    slowest = 0.0
+    for words in ASKED:
+        begun = time.monotonic()
+        mesh.expect(0, *words, *([name] if words == ("explain",) else []))
+        slowest = max(slowest, time.monotonic() - begun)
+    return slowest
 
 
 def p99(values):
@@ -62,6 +73,41 @@ def test_engine_restart_without_live_restore(bench):
     for name in names[:3]:
         mesh.expect(0, "nudge", name, "still there?")
         same(mesh.messages(name)[-1], "still there?", "the last message")
+
+
+def test_engine_hung_for_a_minute(bench):
+    engine = bench.keep(PrivateEngine(live_restore=True))
+    mesh = bench.mesh(QUICK + '[engine]\ndeadline = "5s"\n', engine.socket)
+    names = mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(4, 20))])
+    before = mesh.started_at(names)
+    victim, fresh = names[0], mesh.name("fresh")
+    main_process = mesh.container(victim)["State"]["Pid"]
+    engine.signal(signal.SIGSTOP)
+    try:
+        begun, took = time.monotonic(), []
+        kill_process(main_process)
+        asked = mesh.spawn(*mesh.start_words(fresh))
+        while time.monotonic() - begun < bench.count(15, 60):
+            took.append(seconds_to_answer(mesh, names[1]))
+            time.sleep(0.05)
+        # A terminal's bytes pass through the engine: whether this arrives cannot be known now.
+        mesh.expect(124, "nudge", names[1], "whenever the engine goes on")
+    finally:
+        engine.signal(signal.SIGCONT)
+    asked.communicate(timeout=90)
+    bench.measured(f"list, status, explain while it hangs, p99 of {len(took)}", p99(took) * 1000, 100, "ms")
+    wanted = [name for name, agent in ((agent["name"], agent) for agent in mesh.json("list", "--all"))
+              if agent["status"] not in ("stopped", "failed")]
+    check(set(names) <= set(wanted), f"an agent was given up: {wanted}")
+    eventually(60, lambda: mesh.all_run_once(wanted), "exactly one run of each agent")
+    always(5, lambda: mesh.all_run_once(wanted), "exactly one run of each agent")
+    after = mesh.started_at(names)
+    same({name for name in names if after[name] != before[name]}, {victim}, "agents with another run")
+    starts = {name: len(mesh.engine_events(name, "start")) for name in wanted}
+    same(starts, {name: 2 if name == victim else 1 for name in wanted}, "starts")
+    bench.measured("runs repeated blindly", 0, 0, "runs")
+    eventually(10, lambda: mesh.messages(names[1]), "the message arrived")
+    same(mesh.messages(names[1]), ["whenever the engine goes on"], "messages")
 
 
 RELIST_S = 3

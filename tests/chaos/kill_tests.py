@@ -37,7 +37,7 @@ def test_daemon_killed(bench):
     for name in steady[-3:]:
         mesh.start_titled(name)
     before = mesh.started_at(steady)
-    kills, slowest, interrupted = bench.count(6, 200), 0.0, 0
+    kills, adopted, interrupted = int(os.environ.get("AGENTMESH_KILLS", bench.count(6, 200))), [], 0
     for round_number in range(kills):
         fresh = [mesh.name(f"r{round_number}n{index}") for index in range(STARTING)]
         children = [mesh.spawn(*mesh.start_words(name, "--titles")) for name in fresh]
@@ -49,15 +49,16 @@ def test_daemon_killed(bench):
         interrupted += len(accepted)
         listed = {agent["name"] for agent in mesh.json("list")}
         same(sorted(listed), sorted(accepted | set(steady)), "list after the kill")
-        slowest = max(slowest, adoption_seconds(mesh, steady))
+        adopted.append(adoption_seconds(mesh, steady))
         eventually(30, lambda: mesh.all_run_once(accepted | set(steady)), "every wanted agent runs, once")
         same(mesh.started_at(steady), before, "StartedAt of the agents that ran")
         if accepted:
             mesh.expect(0, "stop", "--force", *sorted(accepted))
         eventually(10, lambda: len(mesh.containers()) == len(steady), "only the steady agents are left")
-    bench.measured(f"adopted after the daemon's start, {len(steady)} agents", slowest, 2, "s")
     bench.measured(f"agents lost or started twice over {kills} kills", 0, 0, "agents")
     bench.notes.append(f"starts that were interrupted: {interrupted}")
+    bench.notes.append(f"median until {len(steady)} agents are adopted: {sorted(adopted)[kills // 2]:.2f} s")
+    bench.measured("the slowest", max(adopted), 2, "s")
     for name in steady[-3:]:
         mesh.until_status(name, "idle")
         mesh.expect(0, "nudge", name, "still there?")
@@ -131,7 +132,7 @@ def live(mesh, name):
         mesh.json("list")  # the next daemon, if this one was killed
         return mesh.all_run_once([name]) and mesh.container(name)["Id"] != run["Id"]
     eventually(30, next_run, "the next run, alone")
-    mesh.until_status(name, "idle")
+    mesh.until_status(name, "idle", "unknown")  # what it told while no daemon lived is not known
     mesh.run("stop", name)
     if wanted(mesh, name) and mesh.agent(name)["status"] != "stopping":
         mesh.expect(0, "stop", name)

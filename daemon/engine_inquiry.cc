@@ -1,0 +1,63 @@
+#include "daemon/engine_inquiry.h"
+
+#include <chrono>
+#include <list>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace agentmesh::daemon {
+namespace {
+
+namespace asio = boost::asio;
+using Steady = std::chrono::steady_clock;
+
+}  // namespace
+
+// Shared with the question under way, whose answer may come after the inquiry's end.
+struct EngineInquiry::State {
+  std::optional<EngineFacts> last;
+  std::optional<Steady::time_point> asked;  // the question under way
+  std::list<asio::steady_timer*> waiting;
+};
+
+asio::awaitable<EngineFacts> facts_of(sandbox::Engine& engine) {
+  EngineFacts facts;
+  auto version = co_await engine.version();
+  if (!version) co_return facts;
+  facts.version = std::move(*version);
+  if (auto info = co_await engine.info()) facts.info = std::move(*info);
+  co_return facts;
+}
+
+EngineInquiry::EngineInquiry(asio::io_context& io, Ask ask, Patience patience)
+    : io_(io), ask_(std::move(ask)), patience_(patience), state_(std::make_shared<State>()) {}
+
+void EngineInquiry::begin() {
+  if (state_->asked) return;
+  state_->asked = Steady::now();
+  asio::co_spawn(io_, ask_(), [state = state_](std::exception_ptr, EngineFacts facts) {
+    state->last = std::move(facts);
+    state->asked.reset();
+    for (asio::steady_timer* timer : state->waiting) timer->cancel();
+  });
+}
+
+asio::awaitable<EngineFacts> EngineInquiry::facts() {
+  const auto state = state_;
+  begin();
+  const auto asked = *state->asked;
+  asio::steady_timer timer(io_, state->last ? Steady::now() + patience_.later : asked + patience_.first);
+  const auto place = state->waiting.insert(state->waiting.end(), &timer);
+  const bool hung = Steady::now() - asked >= patience_.first;
+  boost::system::error_code ec;
+  if (!hung) co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+  state->waiting.erase(place);
+  const bool answered = state->asked != asked;
+  if (answered || Steady::now() - asked < patience_.first) co_return state->last.value_or(EngineFacts{});
+  co_return EngineFacts{};
+}
+
+}  // namespace agentmesh::daemon
