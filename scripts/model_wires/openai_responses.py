@@ -5,6 +5,8 @@ import time
 from . import objects, text_of, words_of
 
 PATHS = r"/responses$"
+# How a command is asked for where Codex has a sandbox of its own: only then does it ask the person.
+ASKED_FOR = {"sandbox_permissions": "require_escalated", "justification": "May the demonstration run this?"}
 
 
 def read(path, body):
@@ -21,13 +23,16 @@ def read(path, body):
             role = "system" if item.get("role") == "developer" else item.get("role")
             messages.append({"role": role, "content": text_of(item.get("content"))})
     return {"messages": messages, "stream": bool(body.get("stream")), "model": body.get("model"),
-            "tools": [t.get("name") or t.get("type") for t in objects(body.get("tools"))]}
+            "tools": [t.get("name") or t.get("type") for t in objects(body.get("tools"))],
+            "asks": any("sandbox_permissions" in json.dumps(t) for t in objects(body.get("tools")))}
 
 
 def answer(out, action, request):
     response = {"id": f"resp_{time.time_ns():x}", "object": "response", "created_at": int(time.time()),
                 "model": request["model"], "status": "in_progress", "output": []}
     if "tool" in action:
+        if request["asks"] and action["tool"] == "exec_command":
+            action["arguments"] |= ASKED_FOR
         item = {"type": "function_call", "id": f"fc_{time.time_ns():x}", "call_id": f"call_{time.time_ns():x}",
                 "name": action["tool"], "arguments": json.dumps(action["arguments"]), "status": "completed"}
     else:
