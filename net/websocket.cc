@@ -15,6 +15,7 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -39,6 +40,7 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kGoodbye{1'000};  // for the peer to answer a close
 constexpr std::size_t kMaxCloseReason = 120;
 constexpr std::size_t kMaxUrl = 4 * 1024;
+constexpr std::size_t kMaxSocketPath = 107;
 
 std::unexpected<Error> unavailable(std::string what) {
   return fail(ErrorCode::unavailable, "websocket", std::move(what));
@@ -241,6 +243,7 @@ struct Url {
   std::string host;
   std::string port;
   std::string target;
+  std::string socket = {};  // a Unix socket's path, in place of host and port
 };
 
 Result<Url> parse_url(std::string_view text) {
@@ -282,18 +285,21 @@ Result<Url> parse_url(std::string_view text) {
 
 // One try to connect; shared by the coroutine that works and the one that waits for it.
 struct Attempt {
-  explicit Attempt(asio::any_io_executor executor) : resolver(executor), tcp(executor), deadline(executor) {}
+  explicit Attempt(asio::any_io_executor executor)
+      : resolver(executor), tcp(executor), local(executor), deadline(executor) {}
 
   void cancel() {
     cancelled = true;
     resolver.cancel();
     error_code ignored;
     tcp.close(ignored);
+    local.close(ignored);
     if (session) beast::get_lowest_layer(session->stream()).close(ignored);
   }
 
   asio::ip::tcp::resolver resolver;
   asio::ip::tcp::socket tcp;
+  asio::local::stream_protocol::socket local;
   asio::steady_timer deadline;
   std::shared_ptr<PlainSession> session;
   std::optional<Result<void>> outcome;
@@ -309,6 +315,14 @@ Task<> open_tcp(std::shared_ptr<Attempt> attempt, const Url& url) {
   if (attempt->cancelled) co_return unavailable("cancelled");
   error_code ignored;
   attempt->tcp.set_option(asio::ip::tcp::no_delay(true), ignored);
+  co_return Result<void>{};
+}
+
+Task<> open_local(std::shared_ptr<Attempt> attempt, const Url& url) {
+  const auto [ec] =
+      co_await attempt->local.async_connect(asio::local::stream_protocol::endpoint(url.socket), kTuple);
+  if (ec) co_return unavailable(fmt::format("{}: {}", url.socket, ec.message()));
+  if (attempt->cancelled) co_return unavailable("cancelled");
   co_return Result<void>{};
 }
 
@@ -330,21 +344,19 @@ Task<> shake_hands(std::shared_ptr<Attempt> attempt, const Url& url, const std::
 
 asio::awaitable<void> attempt_all(std::shared_ptr<Attempt> attempt, Url url, std::vector<HttpHeader> headers,
                                   WebSocketLimits limits) {
-  Result<void> outcome = co_await open_tcp(attempt, url);
+  const bool local = !url.socket.empty();
+  Result<void> outcome = local ? co_await open_local(attempt, url) : co_await open_tcp(attempt, url);
   if (outcome) {
-    attempt->session = std::make_shared<PlainSession>(StreamSocket(std::move(attempt->tcp)), limits);
+    StreamSocket socket =
+        local ? StreamSocket(std::move(attempt->local)) : StreamSocket(std::move(attempt->tcp));
+    attempt->session = std::make_shared<PlainSession>(std::move(socket), limits);
     outcome = co_await shake_hands(attempt, url, headers);
   }
   attempt->outcome = std::move(outcome);
   attempt->deadline.cancel();
 }
 
-}  // namespace
-
-Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<HttpHeader> headers,
-                                                   WebSocketLimits limits) {
-  auto parsed = parse_url(url);
-  if (!parsed) co_return pass(parsed.error());
+Task<std::shared_ptr<WebSocket>> connect(Url url, std::vector<HttpHeader> headers, WebSocketLimits limits) {
   const auto executor = co_await asio::this_coro::executor;
   const auto attempt = std::make_shared<Attempt>(executor);
   // A name that does not resolve cannot be interrupted: the work goes on by itself, the caller does not wait.
@@ -355,8 +367,7 @@ Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<
     }
   } cancel{attempt};
   attempt->deadline.expires_after(limits.connect);
-  asio::co_spawn(executor, attempt_all(attempt, std::move(*parsed), std::move(headers), limits),
-                 asio::detached);
+  asio::co_spawn(executor, attempt_all(attempt, std::move(url), std::move(headers), limits), asio::detached);
   while (!attempt->outcome && attempt->deadline.expiry() > Steady::now()) {
     const auto [ec] = co_await attempt->deadline.async_wait(kTuple);
     if (!ec) break;
@@ -364,6 +375,23 @@ Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<
   if (!attempt->outcome) co_return unavailable("no connection within the time given");
   if (!*attempt->outcome) co_return pass(attempt->outcome->error());
   co_return PlainSession::run(std::move(attempt->session));
+}
+
+}  // namespace
+
+Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<HttpHeader> headers,
+                                                   WebSocketLimits limits) {
+  auto parsed = parse_url(url);
+  if (!parsed) co_return pass(parsed.error());
+  co_return co_await connect(std::move(*parsed), std::move(headers), limits);
+}
+
+Task<std::shared_ptr<WebSocket>> connect_websocket(std::filesystem::path socket, WebSocketLimits limits) {
+  if (socket.empty() || socket.native().size() > kMaxSocketPath) {
+    co_return fail(ErrorCode::invalid, "websocket", "a socket's path has 1 to 107 bytes");
+  }
+  Url url{.host = "localhost", .port = "80", .target = "/", .socket = socket.native()};
+  co_return co_await connect(std::move(url), {}, limits);
 }
 
 Task<std::shared_ptr<WebSocket>> accept_websocket(StreamSocket socket, UpgradeRequest request,

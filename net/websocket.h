@@ -7,6 +7,7 @@
 #include "net/http_client.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,5 +51,8 @@ class WebSocket {
 // (404), unavailable (no connection, no time, another answer than an upgrade): nothing was said to the peer.
 Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<HttpHeader> headers,
                                                    WebSocketLimits limits);
+
+// The same over a Unix socket, at most 107 bytes of path. Errors: as above.
+Task<std::shared_ptr<WebSocket>> connect_websocket(std::filesystem::path socket, WebSocketLimits limits);
 
 }  // namespace agentmesh::net

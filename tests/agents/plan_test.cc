@@ -17,7 +17,7 @@ TEST(RegistryTest, AnUnknownRunnerNamesTheKnownOnes) {
   const auto missing = find_adapter("claude\x1b[31m");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::invalid);
-  EXPECT_EQ(missing.error().hint, "one of: opencode, gemini, custom");
+  EXPECT_EQ(missing.error().hint, "one of: opencode, codex, gemini, custom");
   EXPECT_FALSE(missing.error().what.contains('\x1b'));
 }
 

@@ -3,6 +3,8 @@
 #include "tests/fakes/eventually.h"
 #include "tests/fakes/raw_client.h"
 
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 #include <boost/asio/as_tuple.hpp>
@@ -35,14 +37,16 @@ class WebSocketTest : public ::testing::Test {
 
   void serve() {
     Routes routes;
-    routes.add_websocket("/echo", admit(), [](ServerRequest, std::shared_ptr<WebSocket> peer) -> Task<> {
+    const auto echo = [](ServerRequest, std::shared_ptr<WebSocket> peer) -> Task<> {
       while (true) {
         auto text = co_await peer->receive();
         if (!text) co_return pass(text.error());
         if (*text == "bye") co_return Result<void>{};
         if (auto sent = peer->send(std::move(*text)); !sent) co_return sent;
       }
-    });
+    };
+    routes.add_websocket("/echo", admit(), echo);
+    routes.add_websocket("/", [](const ServerRequest&) { return std::optional<Reply>(); }, echo);
     routes.add_websocket("/hold", admit(), [this](ServerRequest, std::shared_ptr<WebSocket> peer) -> Task<> {
       peer_ = peer;
       co_await peer->ended();
@@ -111,6 +115,25 @@ TEST_F(WebSocketTest, TextGoesThereAndBack) {
     ASSERT_TRUE((*client)->send(text));
     EXPECT_EQ(receive(*client), text);
   }
+}
+
+TEST_F(WebSocketTest, AUnixSocketIsAWayToo) {
+  serve();
+  char folder[] = "/tmp/agentmesh-ws-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::filesystem::path path = std::filesystem::path(folder) / "a.sock";
+  const auto call = [&](const std::filesystem::path& to) {
+    return test::complete(io_, connect_websocket(to, client_limits_), kLimit);
+  };
+  EXPECT_EQ(call(path).error().code, ErrorCode::unavailable);
+  ASSERT_TRUE(server_->listen_unix(path));
+  const auto client = call(path);
+  ASSERT_TRUE(client) << describe(client.error());
+  ASSERT_TRUE((*client)->send("hello"));
+  EXPECT_EQ(receive(*client), "hello");
+  EXPECT_EQ(call(std::string(108, 'x')).error().code, ErrorCode::invalid);
+  EXPECT_EQ(call("").error().code, ErrorCode::invalid);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(WebSocketTest, TheKeyIsCheckedBeforeTheUpgrade) {

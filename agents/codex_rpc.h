@@ -1,0 +1,65 @@
+#pragma once
+// One connection to Codex's app-server: JSON-RPC in text messages, requests both ways. Internal to agents/.
+// Its protocol is that of `codex app-server generate-ts`, 0.169.
+
+#include "agents/codex_link.h"
+#include "agents/codex_state.h"
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <nlohmann/json_fwd.hpp>
+
+namespace agentmesh::agents {
+
+constexpr std::size_t kMaxCodexMessage = 16 * 1024 * 1024;  // the server's own limit
+
+class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
+ public:
+  // Notifications and requests of the server's; never an answer.
+  using Sink = std::function<void(const nlohmann::json&)>;
+
+  static std::shared_ptr<CodexRpc> over(boost::asio::any_io_executor executor,
+                                        std::shared_ptr<net::WebSocket> socket, Sink sink);
+
+  // Reads until the connection ends; then every call that waits fails.
+  boost::asio::awaitable<void> run();
+  // The handshake; only the first time something is said.
+  Task<> hello(Millis limit);
+  // The answer's `result`. Errors: denied (the server refuses: nothing was done), timeout, unavailable.
+  Task<nlohmann::json> call(std::string method, nlohmann::json params, Millis limit);
+  // Answers a request of the server's, whose id is JSON. Errors: unavailable.
+  Result<> reply(const std::string& id, const nlohmann::json& result);
+  void drop();
+
+ private:
+  struct Waiting;
+
+  CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::WebSocket> socket, Sink sink);
+  void take(std::string_view text);
+  bool is_one_of_many(std::string_view text);
+
+  boost::asio::any_io_executor executor_;
+  std::shared_ptr<net::WebSocket> socket_;
+  Sink sink_;
+  std::map<std::int64_t, std::shared_ptr<Waiting>> waiting_;
+  std::chrono::steady_clock::time_point next_delta_{};
+  std::int64_t last_id_ = 0;
+  bool greeted_ = false;
+};
+
+// The way to the server over http.sock in the run folder; a link in its place is not followed.
+CodexConnect codex_connect(std::filesystem::path run_dir);
+
+// The `data` of an answer that is a list; empty when it is none.
+const nlohmann::json& codex_list(const nlohmann::json& answer);
+
+// What answers a request for permission. Errors: invalid (a kind that only a person can answer).
+Result<nlohmann::json> codex_reply(const CodexRequest& request, PermissionAnswer answer);
+
+}  // namespace agentmesh::agents

@@ -1,0 +1,389 @@
+#include "agents/codex_state.h"
+
+#include "agents/fields.h"
+#include "base/json.h"
+#include "base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <re2/re2.h>
+
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::agents {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::string_view kSource = "status";
+constexpr std::array<std::string_view, 6> kInputMembers = {"command",   "server",  "tool",
+                                                           "arguments", "changes", "query"};
+constexpr std::array<std::string_view, 5> kTools = {"commandExecution", "mcpToolCall", "fileChange",
+                                                    "webSearch", "dynamicToolCall"};
+constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+bool flag_at(const json& object, std::string_view key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
+}
+
+const json& list_at(const json& object, std::string_view key) {
+  static const json empty = json::array();
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : empty;
+}
+
+bool is_approval(const CodexRequest& request) { return request.method.ends_with("requestApproval"); }
+
+// What a turn failed of: a name, or an object whose only member has the provider's HTTP status.
+std::string error_name(const json& error) { return text_at(error, "codexErrorInfo"); }
+
+std::int64_t error_status(const json& error) {
+  const json& info = object_at(error, "codexErrorInfo");
+  for (const auto& [name, inner] : info.items()) {
+    if (const auto status = whole_at(inner, "httpStatusCode")) return *status;
+  }
+  return 0;
+}
+
+std::string question_of(const json& params) {
+  for (const json& question : list_at(params, "questions")) return text_at(question, "question");
+  return text_at(params, "message");
+}
+
+std::string detail_of(const std::string& method, const json& params) {
+  std::string text = text_at(params, "command");
+  if (text.empty()) text = text_at(params, "reason");
+  if (text.empty()) text = question_of(params);
+  if (text.empty() && method.starts_with("item/fileChange/")) text = "a change of files";
+  return one_line(text);
+}
+
+int number_of(std::string_view digits) {
+  int number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
+}  // namespace
+
+// ---- what it is told ------------------------------------------------------------------------------------
+
+std::vector<Signal> CodexState::take(const json& message, WallTime now) {
+  std::vector<Signal> out;
+  const std::string method = text_at(message, "method");
+  const json& params = object_at(message, "params");
+  if (message.contains("id")) {
+    asked(message);
+    return out;
+  }
+  if (method == "thread/started") read(object_at(params, "thread"));
+  if (method == "thread/status/changed") status(params, out);
+  if (method == "thread/closed") threads_.erase(id_at(params, "threadId"));
+  if (method == "account/rateLimits/updated") limits(object_at(params, "rateLimits"));
+  if (method == "serverRequest/resolved") resolved(params);
+  if (const Thread* thread = known(id_at(params, "threadId")); thread != nullptr && !thread->ephemeral) {
+    if (method == "turn/completed") turn_ended(params, now, out);
+    if (method == "error" && !flag_at(params, "willRetry")) failed(object_at(params, "error"), now);
+    if (method == "item/started" || method == "item/completed") item(params, out);
+    if (method.starts_with("item/") || method.starts_with("turn/"))
+      out.push_back({SignalKind::activity, std::string(kSource)});
+  }
+  if (method == "turn/started") {
+    if (Thread* thread = known(id_at(params, "threadId"))) thread->turn_runs = true;
+  }
+  learn(out);
+  return out;
+}
+
+void CodexState::learn(std::vector<Signal>& out) {
+  const auto now = conversation();
+  if (!now || *now == learned_ || !is_joined(*now)) return;
+  learned_ = *now;
+  out.push_back({SignalKind::session_learned, std::string(kSource), "", *now});
+}
+
+CodexState::Thread* CodexState::known(const std::string& id) {
+  const auto found = threads_.find(id);
+  return found == threads_.end() ? nullptr : &found->second;
+}
+
+void CodexState::read(const json& thread) {
+  const std::string id = id_at(thread, "id");
+  if (id.empty()) return;
+  if (!threads_.contains(id)) {
+    if (threads_.size() >= kMaxCodexThreads) {
+      const auto oldest = std::ranges::min_element(threads_, {}, [](const auto& entry) {
+        return std::pair(!entry.second.ephemeral, entry.second.order);
+      });
+      threads_.erase(oldest);
+    }
+    threads_[id].order = ++order_;
+  }
+  Thread& known = threads_[id];
+  known.ephemeral = flag_at(thread, "ephemeral");
+  known.child = !text_at(thread, "parentThreadId").empty();
+  set_status(id, known, object_at(thread, "status"));
+  if (known.status != Status::active) known.turn_runs = false;
+}
+
+void CodexState::set_status(const std::string& id, Thread& thread, const json& status) {
+  const std::string type = text_at(status, "type");
+  const Status before = thread.status;
+  thread.status = type == "active" ? Status::active : type == "systemError" ? Status::failed : Status::idle;
+  if (thread.status != before) thread.tried = false;
+  const json& flags = list_at(status, "activeFlags");
+  thread.approval = std::ranges::find(flags, json("waitingOnApproval")) != flags.end();
+  thread.input = std::ranges::find(flags, json("waitingOnUserInput")) != flags.end();
+  std::erase_if(requests_, [&](const CodexRequest& request) {
+    return request.thread == id && (is_approval(request) ? !thread.approval : !thread.input);
+  });
+  if (thread.status != Status::active || before == Status::active || thread.ephemeral) return;
+  thread.order = ++order_;
+  hindrance_.reset();
+}
+
+void CodexState::status(const json& params, std::vector<Signal>& out) {
+  const std::string id = id_at(params, "threadId");
+  Thread* thread = known(id);
+  if (thread == nullptr) {
+    wants_read_ = true;
+    return;
+  }
+  const bool ran = thread->status == Status::active;
+  set_status(id, *thread, object_at(params, "status"));
+  const bool ended = ran && thread->status == Status::idle;
+  if (ended && !thread->joined && !thread->ephemeral && !thread->child)
+    out.push_back({SignalKind::turn_ended, std::string(kSource)});
+}
+
+void CodexState::turn_ended(const json& params, WallTime now, std::vector<Signal>& out) {
+  Thread* thread = known(id_at(params, "threadId"));
+  const json& turn = object_at(params, "turn");
+  thread->turn_runs = false;
+  last_turn(turn, now);
+  if (thread->child || hindrance_ || text_at(turn, "status") == "interrupted") return;
+  out.push_back(
+      {SignalKind::turn_ended, std::string(kSource), one_line(text_at(object_at(turn, "error"), "message"))});
+}
+
+void CodexState::last_turn(const json& turn, WallTime now) {
+  if (text_at(turn, "status") == "failed") failed(object_at(turn, "error"), now);
+}
+
+void CodexState::failed(const json& error, WallTime now) {
+  const std::string name = error_name(error);
+  const std::int64_t status = error_status(error);
+  const std::string message = text_at(error, "message");
+  if (name == "usageLimitExceeded" || name == "rateLimitExceeded" || status == 429) {
+    const bool told = full_until_ && *full_until_ > now;
+    hindrance_ =
+        Sign{Sense::limited, one_line(message), "", told ? full_until_ : codex_limit_end(message, now)};
+  } else if (name == "unauthorized" || status == 401 || status == 403) {
+    hindrance_ = Sign{Sense::login, one_line(message)};
+  }
+}
+
+void CodexState::limits(const json& snapshot) {
+  full_until_.reset();
+  for (const std::string_view window : {"primary", "secondary"}) {
+    const json& told = object_at(snapshot, window);
+    const auto used = told.find("usedPercent");
+    const auto resets = whole_at(told, "resetsAt");
+    if (!resets || *resets < 0 || *resets > 1'000'000'000'000 || used == told.end() || !used->is_number() ||
+        used->get<double>() < 100)
+      continue;
+    const WallTime until = from_millis(*resets * 1000);
+    if (!full_until_ || until > *full_until_) full_until_ = until;
+  }
+}
+
+void CodexState::item(const json& params, std::vector<Signal>& out) {
+  const json& item = object_at(params, "item");
+  const std::string type = text_at(item, "type");
+  if (const std::string client = id_at(item, "clientId"); type == "userMessage" && !client.empty()) {
+    if (seen(client)) return;
+    if (seen_.size() >= kMaxCodexSeen) seen_.erase(seen_.begin());
+    seen_.push_back(client);
+  }
+  const std::string id = id_at(item, "id");
+  if (std::ranges::find(kTools, type) == kTools.end() || id == last_tool_) return;
+  last_tool_ = id;
+  std::string input = type;
+  for (const std::string_view name : kInputMembers) {
+    if (const auto found = item.find(name); found != item.end()) input += '\n' + dump_json(*found);
+  }
+  out.push_back({SignalKind::tool_called, std::string(kSource), sha256_hex(input).substr(0, 16), id});
+}
+
+// ---- what a person is asked -----------------------------------------------------------------------------
+
+void CodexState::asked(const json& message) {
+  const json& params = object_at(message, "params");
+  const json& id = message["id"];
+  CodexRequest request{.rpc_id = dump_json(id),
+                       .method = text_at(message, "method"),
+                       .thread = id_at(params, "threadId"),
+                       .permissions = dump_json(object_at(params, "permissions"))};
+  const bool for_person = is_approval(request) || request.method.ends_with("requestUserInput") ||
+                          request.method.ends_with("elicitation/request");
+  const bool fits = (id.is_number_integer() || id.is_string()) && request.rpc_id.size() <= kMaxIdBytes;
+  if (!for_person || !fits || requests_.size() >= kMaxCodexRequests) return;
+  request.id = id_at(params, "approvalId");
+  if (request.id.empty()) request.id = id_at(params, "itemId");
+  if (request.id.empty()) request.id = one_line("request-" + request.rpc_id);
+  request.detail = detail_of(request.method, params);
+  std::erase_if(requests_, [&](const CodexRequest& old) { return old.rpc_id == request.rpc_id; });
+  requests_.push_back(std::move(request));
+}
+
+void CodexState::resolved(const json& params) {
+  const auto id = params.find("requestId");
+  if (id == params.end()) return;
+  std::erase_if(requests_,
+                [&, text = dump_json(*id)](const CodexRequest& old) { return old.rpc_id == text; });
+}
+
+const CodexRequest* CodexState::request(std::string_view id) const {
+  const auto found = std::ranges::find_if(
+      requests_, [&](const CodexRequest& open) { return is_approval(open) && open.id == id; });
+  return found == requests_.end() ? nullptr : &*found;
+}
+
+// ---- what it answers ------------------------------------------------------------------------------------
+
+Sign CodexState::sign() const {
+  bool approval = false;
+  bool input = false;
+  bool runs = false;
+  for (const auto& [id, thread] : threads_) {
+    if (thread.ephemeral) continue;
+    approval = approval || thread.approval;
+    input = input || thread.input;
+    runs = runs || thread.status == Status::active || thread.turn_runs;
+  }
+  const CodexRequest* prompt = nullptr;
+  const CodexRequest* question = nullptr;
+  for (const CodexRequest& open : requests_) (is_approval(open) ? prompt : question) = &open;
+  if (prompt != nullptr) return Sign{Sense::permission, prompt->detail, prompt->id};
+  if (approval) return Sign{Sense::permission};
+  if (question != nullptr) return Sign{Sense::question, question->detail, question->id};
+  if (input) return Sign{Sense::question};
+  if (runs) return Sign{Sense::busy};
+  if (hindrance_) return *hindrance_;
+  return conversation() ? Sign{Sense::idle} : Sign{};
+}
+
+std::optional<std::string> CodexState::conversation() const {
+  std::optional<std::string> newest;
+  std::uint64_t order = 0;
+  for (const auto& [id, thread] : threads_) {
+    if (thread.ephemeral || thread.child || thread.order < order) continue;
+    order = thread.order;
+    newest = id;
+  }
+  return newest;
+}
+
+void CodexState::keep_only(const std::vector<std::string>& loaded) {
+  std::erase_if(threads_,
+                [&](const auto& entry) { return std::ranges::find(loaded, entry.first) == loaded.end(); });
+  std::erase_if(requests_, [&](const CodexRequest& open) { return !threads_.contains(open.thread); });
+}
+
+std::vector<Signal> CodexState::joined(const std::string& thread, bool well) {
+  std::vector<Signal> out;
+  if (Thread* found = known(thread)) {
+    found->joined = well;
+    found->tried = !well;
+  }
+  learn(out);
+  return out;
+}
+
+bool CodexState::wants_join() const {
+  return std::ranges::any_of(threads_, [](const auto& entry) {
+    return !entry.second.ephemeral && !entry.second.joined && entry.second.status == Status::active;
+  });
+}
+
+void CodexState::join_again() {
+  for (auto& [id, thread] : threads_) thread.tried = thread.tried && thread.status != Status::active;
+}
+
+std::vector<std::string> CodexState::unjoined() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, thread] : threads_) {
+    if (!thread.ephemeral && !thread.joined && !thread.tried) ids.push_back(id);
+  }
+  return ids;
+}
+
+bool CodexState::is_joined(const std::string& thread) const {
+  const auto found = threads_.find(thread);
+  return found != threads_.end() && found->second.joined;
+}
+
+bool CodexState::wants_last_turn(const std::string& thread) const {
+  const auto found = threads_.find(thread);
+  return found != threads_.end() && found->second.status == Status::failed && !hindrance_;
+}
+
+bool CodexState::seen(std::string_view client_id) const {
+  return std::ranges::find(seen_, client_id) != seen_.end();
+}
+
+void CodexState::forget() {
+  threads_.clear();
+  requests_.clear();
+  hindrance_.reset();
+  full_until_.reset();
+  wants_read_ = false;
+}
+
+// ---- words ----------------------------------------------------------------------------------------------
+
+std::optional<WallTime> codex_limit_end(std::string_view message, WallTime now) {
+  static const re2::RE2 pattern(
+      R"(try again at (?:([A-Z][a-z]{2}) (\d{1,2})(?:st|nd|rd|th), (\d{4}) )?(\d{1,2}):(\d{2}) (AM|PM))");
+  std::string month;
+  std::string day;
+  std::string year;
+  std::string hour;
+  std::string minute;
+  std::string half;
+  const re2::StringPiece text(message.data(), message.size());
+  if (!re2::RE2::PartialMatch(text, pattern, &month, &day, &year, &hour, &minute, &half)) return std::nullopt;
+  const int hours = number_of(hour) % 12 + (half == "PM" ? 12 : 0);
+  if (number_of(hour) > 12 || number_of(minute) > 59) return std::nullopt;
+  // The minute it names has begun by then: to its end.
+  const auto time = std::chrono::hours{hours} + std::chrono::minutes{number_of(minute) + 1};
+  const auto today = std::chrono::floor<std::chrono::days>(now);
+  if (month.empty()) {
+    const WallTime until = today + time;
+    return until > now ? until : until + std::chrono::days{1};
+  }
+  const auto named = std::ranges::find(kMonths, month);
+  if (named == kMonths.end()) return std::nullopt;
+  const std::chrono::year_month_day date{
+      std::chrono::year{number_of(year)},
+      std::chrono::month{static_cast<unsigned>(named - kMonths.begin() + 1)},
+      std::chrono::day{static_cast<unsigned>(number_of(day))}};
+  if (!date.ok()) return std::nullopt;
+  return WallTime{std::chrono::sys_days{date} + time};
+}
+
+std::optional<Sign> codex_title(std::string_view title) {
+  if (title.starts_with("[ ! ] Action Required") || title.starts_with("[ . ] Action Required"))
+    return Sign{Sense::permission};
+  // U+2800 to U+28FF, a blank: the spinner.
+  const bool spinner =
+      title.size() > 3 && title[0] == '\xe2' && title[1] >= '\xa0' && title[1] <= '\xa3' && title[3] == ' ';
+  if (spinner) return Sign{Sense::busy};
+  return std::nullopt;
+}
+
+}  // namespace agentmesh::agents
