@@ -103,7 +103,10 @@ struct LaunchPlan {
   std::vector<std::string> argv;
   std::map<std::string, std::string> env;
   std::vector<HomeFile> files;  // always empty for Place::host
-  bool serves_http = false;     // the Link speaks HTTP: give it http.sock (sandbox) or the port (host)
+  // Folders of the home that begin empty: what is in them belongs to a run that has ended. Empty for
+  // Place::host.
+  std::vector<std::filesystem::path> emptied;
+  bool serves_http = false;  // the Link speaks HTTP: give it http.sock (sandbox) or the port (host)
 };
 
 // Numbers and abilities that do not depend on the launch.
@@ -256,8 +259,8 @@ class Adapter {
   virtual ScreenReading read_screen(std::string_view coloured) const;
 };
 
-// "opencode", "custom" (which knows its state only when the program tells it: docs/runners.md). Errors:
-// invalid, naming the runners this version knows. The adapter lives for ever.
+// "opencode", "claude", "custom" (which knows its state only when the program tells it: docs/runners.md).
+// Errors: invalid, naming the runners this version knows. The adapter lives for ever.
 Result<const Adapter*> find_adapter(std::string_view runner);
 
 }  // namespace agentmesh::agents

@@ -1,4 +1,5 @@
 #include "agents/adapter.h"
+#include "agents/claude.h"
 #include "agents/codex.h"
 #include "agents/custom.h"
 #include "agents/fields.h"
@@ -14,10 +15,11 @@ namespace agentmesh::agents {
 
 Result<const Adapter*> find_adapter(std::string_view runner) {
   static const OpencodeAdapter opencode;
+  static const ClaudeAdapter claude;
   static const CodexAdapter codex;
   static const GeminiAdapter gemini;
   static const CustomAdapter custom;
-  static const auto adapters = std::to_array<const Adapter*>({&opencode, &codex, &gemini, &custom});
+  static const auto adapters = std::to_array<const Adapter*>({&opencode, &claude, &codex, &gemini, &custom});
   std::vector<std::string_view> known;
   for (const Adapter* adapter : adapters) {
     if (adapter->facts().runner == runner) return adapter;

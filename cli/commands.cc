@@ -156,6 +156,12 @@ const std::vector<CommandSpec> kCommands{
       {"--state", "DIR", "kept terminal modes", "", false}},
      run_pane_command,
      true},
+    {"hook",
+     "tell the daemon what a program's own hook says",
+     {{"RUNNER", "whose hook", true, false}},
+     {{"--wait", "", "stay until the question is answered", "", false}},
+     run_hook_command,
+     true},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/daemon_client.h"
+#include "cli/hook_client.h"
 #include "cli/output.h"
 #include "cli/pane.h"
 #include "config/load.h"
@@ -186,6 +187,10 @@ Result<int> run_pane_command(const Arguments& arguments) {
                    .api_version = "",
                    .container = arguments.text("CONTAINER"),
                    .state_dir = arguments.text("--state")});
+}
+
+Result<int> run_hook_command(const Arguments& arguments) {
+  return run_hook(arguments.text("RUNNER"), arguments.has("--wait") ? HookStay::wait : HookStay::leave);
 }
 
 }  // namespace agentmesh::cli

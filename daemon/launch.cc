@@ -111,6 +111,20 @@ Result<void> write_home_file(const fs::path& root, const agents::HomeFile& file,
   return {};
 }
 
+// Takes the files out of a folder, which is made if it is not there; folders in it stay.
+Result<void> empty_folder(const fs::path& root, const fs::path& relative, const sandbox::Identity& owner) {
+  auto folder = open_parent(root, relative / "file", owner);
+  if (!folder) return pass(folder.error());
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/self/fd/{}", folder->get()), ec)) {
+    const std::string name = entry.path().filename().string();
+    if (::unlinkat(folder->get(), name.c_str(), 0) == 0 || errno == EISDIR || errno == EPERM) continue;
+    return pass(os_error("home", fmt::format("cannot empty {}", relative.string()), errno));
+  }
+  if (ec) return pass(os_error("home", fmt::format("cannot read {}", relative.string()), ec.value()));
+  return {};
+}
+
 Result<void> prepare_folders(const AgentSpec& spec, const LaunchInput& input, const Home& home,
                              const agents::LaunchPlan& plan, const sandbox::Identity& owner) {
   const fs::path agent_home = home.agent_home(input.name);
@@ -122,6 +136,9 @@ Result<void> prepare_folders(const AgentSpec& spec, const LaunchInput& input, co
   }
   for (const agents::HomeFile& file : plan.files) {
     if (auto wrote = write_home_file(agent_home, file, owner); !wrote) return wrote;
+  }
+  for (const fs::path& folder : plan.emptied) {
+    if (auto emptied = empty_folder(agent_home, folder, owner); !emptied) return emptied;
   }
   return {};
 }

@@ -14,10 +14,10 @@ LaunchRequest request(std::string_view name) { return LaunchRequest{.name = *Age
 const Adapter& adapter(std::string_view runner) { return **find_adapter(runner); }
 
 TEST(RegistryTest, AnUnknownRunnerNamesTheKnownOnes) {
-  const auto missing = find_adapter("claude\x1b[31m");
+  const auto missing = find_adapter("other\x1b[31m");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::invalid);
-  EXPECT_EQ(missing.error().hint, "one of: opencode, codex, gemini, custom");
+  EXPECT_EQ(missing.error().hint, "one of: opencode, claude, codex, gemini, custom");
   EXPECT_FALSE(missing.error().what.contains('\x1b'));
 }
 

@@ -40,21 +40,34 @@ TEST(GoldenScreens, EachIsReadAsExpected) {
     EXPECT_EQ(words_of((*adapter)->read_screen(text_of(entry.path()))), text_of(expected)) << entry.path();
     ++seen;
   }
-  EXPECT_GT(seen, 10U);
+  EXPECT_GT(seen, 40U);
 }
 
 // A file that a program printed looks like a dialog; the composer below shows that none is open.
-TEST(GoldenScreens, ADialogThatWasPrintedAboveTheComposerIsNone) {
-  const std::string idle = text_of(screens() / "gemini" / "idle.txt");
-  const auto adapter = find_adapter("gemini");
+void expect_printed_dialogs_are_none(std::string_view runner, std::string_view idle_name,
+                                     std::initializer_list<std::string_view> dialogs) {
+  const fs::path folder = screens() / runner;
+  const std::string idle = text_of(folder / fmt::format("{}.txt", idle_name));
+  const auto adapter = find_adapter(runner);
   ASSERT_TRUE(adapter);
-  for (const std::string_view name : {"permission", "permission_edit", "question", "dialog_trust",
-                                      "login_choice", "login_key", "limit", "menu_model"}) {
-    const std::string printed = text_of(screens() / "gemini" / fmt::format("{}.txt", name));
-    const ScreenReading reading = (*adapter)->read_screen(printed + idle);
-    EXPECT_EQ(reading.meaning, ScreenMeaning::idle) << name;
-    EXPECT_TRUE(reading.composer) << name;
+  for (const std::string_view name : dialogs) {
+    const ScreenReading reading =
+        (*adapter)->read_screen(text_of(folder / fmt::format("{}.txt", name)) + idle);
+    EXPECT_EQ(reading.meaning, ScreenMeaning::idle) << runner << ' ' << name;
+    EXPECT_TRUE(reading.composer) << runner << ' ' << name;
   }
+}
+
+TEST(GoldenScreens, ADialogOfGeminiThatWasPrintedAboveTheComposerIsNone) {
+  expect_printed_dialogs_are_none("gemini", "idle",
+                                  {"permission", "permission_edit", "question", "dialog_trust",
+                                   "login_choice", "login_key", "limit", "menu_model"});
+}
+
+TEST(GoldenScreens, ADialogOfClaudeThatWasPrintedAboveTheComposerIsNone) {
+  expect_printed_dialogs_are_none("claude", "after_escape",
+                                  {"permission", "permission_plan", "permission_write", "question",
+                                   "dialog_trust", "dialog_api_key", "login_dialog", "menu_model"});
 }
 
 }  // namespace

@@ -1,0 +1,38 @@
+#pragma once
+// What Claude Code says, read: its status file (sessions/PID.json below its configuration), its hooks, its
+// title and its screen. Pure, and it stands any input. The files and hooks are those of 2.1; what a later
+// version says in other words is not understood, and then the next source of the ladder tells the state.
+
+#include "agents/terminal_link.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace agentmesh::agents {
+
+class ClaudeSigns final : public RunnerSigns {
+ public:
+  // `session`: the conversation as last known; empty: not known yet.
+  ClaudeSigns(std::string session, const Clock& clock) : session_(std::move(session)), clock_(clock) {}
+
+  std::optional<Sign> title(std::string_view title) override;
+  HookSaid hook(const nlohmann::json& hook) override;
+  std::optional<Sign> screen(const ScreenReading& reading) override;
+  std::optional<Sign> status(const std::vector<std::string>& texts) override;
+  std::string answer(PermissionAnswer answer, std::string_view reason) const override;
+
+ private:
+  HookSaid asked(const nlohmann::json& hook) const;
+  HookSaid failed(const nlohmann::json& hook) const;
+
+  std::string session_;
+  const Clock& clock_;
+  std::optional<Sign> status_;  // as last understood
+};
+
+// When a limit is over, as Claude Code words it: "resets 6:56pm (UTC)", "resets Nov 26, 3am (UTC)",
+// "retrying in 23s (4:55pm)". None: it does not say.
+std::optional<WallTime> claude_limit_end(std::string_view text, WallTime now);
+
+}  // namespace agentmesh::agents

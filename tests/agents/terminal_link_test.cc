@@ -1,0 +1,341 @@
+// The Link of a terminal program against real sockets and files in a folder of its own; no agent, no sleep.
+#include "agents/terminal_link.h"
+
+#include "agents/claude_signs.h"
+#include "agents/held_prompts.h"
+#include "agents/status_folder.h"
+#include "net/http_client.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::agents {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSession = "ee57a98b-2d55-4cfb-93e1-ee93a699595a";
+constexpr auto kLimit = std::chrono::seconds(5);
+
+sockaddr_un address(const fs::path& path) {
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  path.string().copy(to.sun_path, sizeof to.sun_path - 1);
+  return to;
+}
+
+// A hook that waits: bound to a name of its own in the run folder.
+class Hook {
+ public:
+  explicit Hook(fs::path run, std::string name = "") : run_(std::move(run)) {
+    socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (name.empty()) return;
+    const auto own = address(run_ / name);
+    ::bind(socket_, reinterpret_cast<const sockaddr*>(&own), sizeof own);
+  }
+  ~Hook() { ::close(socket_); }
+  Hook(const Hook&) = delete;
+  Hook& operator=(const Hook&) = delete;
+
+  void say(const json& message) {
+    const std::string text = message.dump();
+    const auto to = address(run_ / "hook.sock");
+    ASSERT_GT(
+        ::sendto(socket_, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  }
+  std::string heard() {
+    std::string text(4096, '\0');
+    const ssize_t bytes = ::recv(socket_, text.data(), text.size(), 0);
+    return bytes < 0 ? "" : text.substr(0, static_cast<std::size_t>(bytes));
+  }
+
+ private:
+  fs::path run_;
+  int socket_ = -1;
+};
+
+json asks(std::string_view id, std::string_view command, int repeat = 0) {
+  return {{"runner", "claude"},
+          {"id", id},
+          {"call", fmt::format("call-{}", command)},
+          {"repeat", repeat},
+          {"hook",
+           {{"hook_event_name", "PermissionRequest"},
+            {"session_id", kSession},
+            {"tool_name", "Bash"},
+            {"tool_input", {{"command", command}}}}}};
+}
+
+json tells(std::string_view event, std::string_view command = "") {
+  return {{"runner", "claude"},
+          {"call", fmt::format("call-{}", command)},
+          {"hook", {{"hook_event_name", event}, {"session_id", kSession}}}};
+}
+
+class TerminalLinkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = "/tmp/link-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    place = pattern;
+    sessions = place / "home" / ".claude" / "sessions";
+    fs::create_directories(sessions);
+    fs::create_directories(place / "run");
+    link = make();
+    ASSERT_TRUE(link->start());
+  }
+  void TearDown() override {
+    link.reset();
+    io.restart();
+    io.poll();
+    fs::remove_all(place);
+  }
+
+  std::unique_ptr<Link> make() {
+    return make_terminal_link({.executor = io.get_executor(),
+                               .http = http,
+                               .clock = clock,
+                               .run_dir = place / "run",
+                               .home = place / "home",
+                               .http_password = {},
+                               .session_id = std::string(kSession)},
+                              [this](Signal signal) { signals.push_back(std::move(signal)); },
+                              {.runner = "claude",
+                               .signs = std::make_unique<ClaudeSigns>(std::string(kSession), clock),
+                               .status_folder = ".claude/sessions"});
+  }
+
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    const auto until = std::chrono::steady_clock::now() + kLimit;
+    while (!condition() && std::chrono::steady_clock::now() < until) {
+      io.restart();
+      io.run_for(std::chrono::milliseconds(1));
+    }
+    return condition();
+  }
+
+  void status(std::string_view word, std::string_view waiting_for = "") {
+    json file{{"pid", 7}, {"sessionId", kSession}, {"kind", "interactive"}, {"status", word}};
+    if (!waiting_for.empty()) file["waitingFor"] = waiting_for;
+    std::ofstream(sessions / "7.json") << file.dump();
+  }
+
+  bool told(SignalKind kind, std::string_view id = "") {
+    return eventually([&] {
+      return !signals.empty() && signals.back().kind == kind && (id.empty() || signals.back().id == id);
+    });
+  }
+
+  // The dialog is open and its hook waits.
+  void ask(Hook& hook, std::string_view id, std::string_view command) {
+    status("waiting", "permission prompt");
+    hook.say(asks(id, command));
+    ASSERT_TRUE(told(SignalKind::permission_asked, id));
+  }
+
+  struct Outcome {
+    bool done = false;
+    Result<> result;
+  };
+  std::shared_ptr<Outcome> answer(PermissionAnswer verdict) {
+    auto outcome = std::make_shared<Outcome>();
+    boost::asio::co_spawn(io, link->answer(verdict, "because"),
+                          [outcome](std::exception_ptr, Result<> result) {
+                            outcome->result = std::move(result);
+                            outcome->done = true;
+                          });
+    return outcome;
+  }
+
+  boost::asio::io_context io;
+  net::HttpClient http{io.get_executor()};
+  ManualClock clock;
+  fs::path place;
+  fs::path sessions;
+  std::vector<Signal> signals;
+  std::unique_ptr<Link> link;
+};
+
+TEST_F(TerminalLinkTest, TheStatusFileIsFollowed) {
+  status("idle");
+  ASSERT_TRUE(told(SignalKind::idle));
+  EXPECT_EQ(signals.front().kind, SignalKind::ready);
+  EXPECT_EQ(signals.back().source, "status");
+  status("busy");
+  EXPECT_TRUE(told(SignalKind::busy));
+  status("waiting", "permission prompt");
+  EXPECT_TRUE(told(SignalKind::permission_asked));
+  status("idle");
+  EXPECT_TRUE(told(SignalKind::idle));
+  fs::remove(sessions / "7.json");
+  EXPECT_TRUE(told(SignalKind::unreadable));
+}
+
+TEST_F(TerminalLinkTest, AFolderThatComesLaterIsFound) {
+  link.reset();
+  fs::remove_all(place / "home" / ".claude");
+  link = make();
+  ASSERT_TRUE(link->start());
+  fs::create_directories(sessions);
+  status("busy");
+  link->title("");  // any word of the program makes it look
+  EXPECT_TRUE(told(SignalKind::busy));
+}
+
+TEST_F(TerminalLinkTest, WhatIsNoSmallFileIsNotRead) {
+  status("idle");
+  ASSERT_TRUE(told(SignalKind::idle));
+  fs::rename(sessions / "7.json", place / "outside.json");
+  EXPECT_TRUE(told(SignalKind::unreadable));
+  fs::create_symlink(place / "outside.json", sessions / "7.json");
+  ::mkfifo((sessions / "8.json").c_str(), 0600);
+  std::ofstream(sessions / "9.json") << std::string(kMaxStatusBytes + 1, ' ');
+  Hook(place / "run").say(tells("UserPromptSubmit"));
+  ASSERT_TRUE(told(SignalKind::busy));
+  EXPECT_EQ(signals.back().source, "hook");
+}
+
+TEST_F(TerminalLinkTest, AFolderThatBecameALinkIsNotFollowed) {
+  status("idle");
+  ASSERT_TRUE(told(SignalKind::idle));
+  fs::rename(sessions, place / "outside");
+  fs::create_directory_symlink(place / "outside", sessions);
+  EXPECT_TRUE(told(SignalKind::unreadable));
+}
+
+TEST_F(TerminalLinkTest, APromptHasTheWordsOfItsHookWhicheverComesFirst) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  EXPECT_EQ(signals.back().detail, "Bash: make");
+  status("busy");
+  ASSERT_TRUE(told(SignalKind::busy));
+  Hook second(place / "run", "answer.b");
+  second.say(asks("b", "ls"));
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+}
+
+TEST_F(TerminalLinkTest, AnAnswerGoesToTheHookThatAsked) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  const auto outcome = answer(PermissionAnswer::allow_once);
+  std::string heard;
+  ASSERT_TRUE(eventually([&] { return !(heard = hook.heard()).empty(); }));
+  EXPECT_EQ(json::parse(heard)["id"], "a");
+  const json output = json::parse(json::parse(heard)["output"].get<std::string>());
+  EXPECT_EQ(output["hookSpecificOutput"]["decision"]["behavior"], "allow");
+  EXPECT_FALSE(outcome->done);
+  hook.say({{"runner", "claude"}, {"id", "forged"}, {"taken", true}});
+  hook.say({{"runner", "claude"}, {"id", "a"}, {"taken", true}});
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  EXPECT_TRUE(outcome->result);
+  // Until the program shows that it knows, nothing is answered twice.
+  const auto again = answer(PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return again->done; }));
+  EXPECT_EQ(again->result.error().code, ErrorCode::conflict);
+}
+
+TEST_F(TerminalLinkTest, APersonWhoAnswersFirstIsNotOvertaken) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  const auto outcome = answer(PermissionAnswer::deny);
+  ASSERT_TRUE(eventually([&] { return !hook.heard().empty(); }));
+  status("busy");
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  EXPECT_EQ(outcome->result.error().code, ErrorCode::not_found);
+}
+
+TEST_F(TerminalLinkTest, AHookWhosePromptIsGoneIsReleased) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  status("busy");
+  std::string heard;
+  ASSERT_TRUE(eventually([&] { return !(heard = hook.heard()).empty(); }));
+  EXPECT_EQ(json::parse(heard), (json{{"id", "a"}, {"output", ""}}));
+  // It did not hear, and asks again: that is no new prompt.
+  ASSERT_TRUE(told(SignalKind::busy));
+  hook.say(asks("a", "make", 3));
+  ASSERT_TRUE(eventually([&] { return !(heard = hook.heard()).empty(); }));
+  EXPECT_EQ(json::parse(heard), (json{{"id", "a"}, {"output", ""}}));
+  EXPECT_EQ(signals.back().kind, SignalKind::busy);
+}
+
+TEST_F(TerminalLinkTest, ANewDaemonLearnsOfAPromptThatWasOpen) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  link.reset();
+  signals.clear();
+  link = make();
+  ASSERT_TRUE(link->start());
+  ASSERT_TRUE(told(SignalKind::permission_asked));
+  hook.say(asks("a", "make", 1));
+  ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
+  EXPECT_EQ(signals.back().detail, "Bash: make");
+}
+
+TEST_F(TerminalLinkTest, OfSeveralPromptsTheOldestIsAnsweredFirst) {
+  Hook first(place / "run", "answer.a");
+  Hook second(place / "run", "answer.b");
+  ask(first, "a", "make");
+  second.say(asks("b", "ls"));
+  const auto outcome = answer(PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return !first.heard().empty(); }));
+  EXPECT_EQ(second.heard(), "");
+  first.say({{"runner", "claude"}, {"id", "a"}, {"taken", true}});
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  Hook(place / "run").say(tells("PostToolUse", "make"));
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+}
+
+TEST_F(TerminalLinkTest, WithoutAHookThatWaitsKeysAreLeft) {
+  status("waiting", "permission prompt");
+  ASSERT_TRUE(told(SignalKind::permission_asked));
+  auto outcome = answer(PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  EXPECT_EQ(outcome->result.error().code, ErrorCode::invalid);
+  {
+    Hook hook(place / "run", "answer.a");
+    hook.say(asks("a", "make"));
+    ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
+  }  // it was killed
+  outcome = answer(PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  EXPECT_EQ(outcome->result.error().code, ErrorCode::invalid);
+}
+
+TEST_F(TerminalLinkTest, AnAnswerNeverLeavesTheRunFolder) {
+  Hook outside(place, "outside.sock");
+  fs::create_symlink(place / "outside.sock", place / "run" / "answer.link");
+  const auto linked = answer_hook(place / "run", {.id = "a", .socket = "answer.link"}, "x");
+  EXPECT_EQ(linked.error().code, ErrorCode::denied);
+  std::ofstream(place / "run" / "file") << "";
+  EXPECT_EQ(answer_hook(place / "run", {.id = "a", .socket = "file"}, "x").error().code, ErrorCode::denied);
+  EXPECT_EQ(answer_hook(place / "run", {.id = "a", .socket = "none"}, "x").error().code,
+            ErrorCode::not_found);
+  EXPECT_EQ(outside.heard(), "");
+}
+
+TEST_F(TerminalLinkTest, AnAnswerIsNotFollowedByTheEndOfTheRun) {
+  Hook hook(place / "run", "answer.a");
+  ask(hook, "a", "make");
+  const auto outcome = answer(PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return !hook.heard().empty(); }));
+  link.reset();
+  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+  EXPECT_EQ(outcome->result.error().code, ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace agentmesh::agents
