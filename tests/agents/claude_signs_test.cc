@@ -177,7 +177,7 @@ TEST(ClaudeAnswer, IsWhatThePermissionRequestHookPrints) {
   EXPECT_EQ(
       signs.answer(PermissionAnswer::allow_once, "x"),
       R"({"hookSpecificOutput":{"decision":{"behavior":"allow"},"hookEventName":"PermissionRequest"}})");
-  const json denied = json::parse(signs.answer(PermissionAnswer::deny, "not\x1b today"));
+  const json denied = json::parse(signs.answer(PermissionAnswer::deny, "not\x07 today"));
   EXPECT_EQ(denied["hookSpecificOutput"]["decision"]["behavior"], "deny");
   EXPECT_EQ(denied["hookSpecificOutput"]["decision"]["message"], "not today");
 }

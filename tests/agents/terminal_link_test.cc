@@ -120,11 +120,12 @@ class TerminalLinkTest : public ::testing::Test {
   template <typename Condition>
   bool eventually(Condition condition) {
     const auto until = std::chrono::steady_clock::now() + kLimit;
-    while (!condition() && std::chrono::steady_clock::now() < until) {
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() >= until) return false;
       io.restart();
       io.run_for(std::chrono::milliseconds(1));
     }
-    return condition();
+    return true;
   }
 
   void status(std::string_view word, std::string_view waiting_for = "") {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The whole daemon against the real engine and a real tmux, with fake agents. README.md says how it is written.
 
-  run.py --program build/release/agentmesh [--folder tests/engine] [--full] [--jobs 1] [NAME...]
+  run.py --program build/release/agentmesh [--folder tests/engine] [--full] [--again] [--jobs 1] [NAME...]
 
 Prints one line a test with what it measured, and ends with `N passed, N failed`; exit 0 only if some passed and
 none failed. NAME is a test's name or its beginning. Journal, logs and the engine's list of a failed test are kept
@@ -93,11 +93,22 @@ def run(name, function, program, full):
     return not wrong, time.monotonic() - begun, bench.notes + wrong
 
 
+def run_again(name, function, program, full):
+    """As run(); what failed is run once more. It then passes as unsteady, with both stories."""
+    first = run(name, function, program, full)
+    if first[0]:
+        return first
+    passed, took, details = run(name, function, program, full)
+    return passed, first[1] + took, [f"{'UNSTEADY' if passed else 'failed twice'}: the first time:", *first[2],
+                                     "the second time:", *details]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", type=pathlib.Path, required=True)
     parser.add_argument("--folder", type=pathlib.Path, default=HERE)
     parser.add_argument("--full", action="store_true", help="longer watches and more kills")
+    parser.add_argument("--again", action="store_true", help="what fails is run once more; passed then, it is UNSTEADY")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
@@ -110,7 +121,8 @@ def main():
               if not arguments.names or any(name.startswith(given) for given in arguments.names)}
     counts = {True: 0, False: 0}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = pool.map(lambda item: run(*item, program, arguments.full), chosen.items())
+        attempt = run_again if arguments.again else run
+        outcomes = pool.map(lambda item: attempt(*item, program, arguments.full), chosen.items())
         for name, (passed, took, details) in zip(chosen, outcomes):
             counts[passed] += 1
             print(f"{'passed' if passed else 'failed':7} {name} ({took:.1f} s)",
