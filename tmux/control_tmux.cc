@@ -29,7 +29,10 @@ namespace {
 namespace asio = boost::asio;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-constexpr int kMaxSide = 1000;      // columns or rows; a larger window burns CPU while idle
+constexpr int kMaxSide = 1000;  // columns or rows; a larger window burns CPU while idle
+// Of a pane that is read with its colours. tmux needs 5 s and more for a million cells in colours of their
+// own, and answers nobody meanwhile.
+constexpr int kMaxPictureCells = 200'000;
 constexpr int kLooksForCause = 20;  // of a death; one each 3 ms
 constexpr Millis kAttachPoll{10};
 constexpr std::string_view kMayType = "00:";  // a person's client, and not read-only
@@ -399,6 +402,10 @@ Task<std::vector<Pane>> ControlTmux::Impl::list() {
 }
 
 Task<std::string> ControlTmux::Impl::capture(PaneId pane, int history_lines, Rendering rendering) {
+  const auto known = known_.find(pane);
+  const Size size = known == known_.end() ? Size{} : known->second.size;
+  if (rendering == Rendering::colour && size.columns * size.rows > kMaxPictureCells)
+    co_return fail(ErrorCode::exhausted, "tmux", "the pane is too large to be read with its colours");
   const int above = std::clamp(history_lines, 0, kMaxCaptureLines);
   std::vector<std::string> words = {"capture-pane", "-p", "-t", pane.str(), "-S", std::to_string(-above)};
   if (rendering == Rendering::colour) words.emplace_back("-e");

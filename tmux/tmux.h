@@ -112,7 +112,7 @@ class Tmux {
   // Every pane of every session but the hidden keeper.
   virtual Task<std::vector<Pane>> list() = 0;
   // The visible rows and up to `history_lines` above them, rendered; trailing blank rows are left out.
-  // Errors: not_found.
+  // Errors: not_found, exhausted (too large to be read with its colours).
   virtual Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering) = 0;
   // Runs argv in the pane in place of what runs there; its text is cleared. Errors: not_found.
   virtual Task<Pane> respawn(PaneId pane, std::vector<std::string> argv) = 0;

@@ -176,7 +176,7 @@ TEST_F(ControlTmuxReal, WhatAnAgentPaintsCannotSpeakForTmux) {
 
 TEST_F(ControlTmuxReal, AKilledServerIsReportedAndStartedAgain) {
   const Pane before = open("a", kIdle);
-  const pid_t old = wait(tmux->ensure())->pid;
+  const pid_t old = wait(tmux->ensure()).value().pid;
   ::kill(old, SIGKILL);
   ASSERT_TRUE(eventually(Millis{500}, [&] { return has_event<ServerLost>(); }));
   ASSERT_TRUE(eventually(Millis{3000}, [&] { return has_event<ServerBack>(); }));
@@ -191,12 +191,12 @@ TEST_F(ControlTmuxReal, AKilledServerIsReportedAndStartedAgain) {
 
 TEST_F(ControlTmuxReal, AKilledClientLosesNothing) {
   const Pane pane = open("a", kIdle);
-  const pid_t server = wait(tmux->ensure())->pid;
+  const pid_t server = wait(tmux->ensure()).value().pid;
   const std::string kill_clients =
       "tmux -L " + options.socket + " list-clients -F '#{client_pid}' | xargs kill -9";
   ASSERT_EQ(std::system(kill_clients.c_str()), 0);
   ASSERT_TRUE(eventually(Millis{3000}, [&] { return has_event<ServerBack>(); }));
-  EXPECT_EQ(wait(tmux->ensure())->pid, server);
+  EXPECT_EQ(wait(tmux->ensure()).value().pid, server);
   EXPECT_EQ(wait(tmux->list())->front().id, pane.id);
 }
 
@@ -228,16 +228,19 @@ TEST_F(ControlTmuxReal, NoControlClientIsLeftBehind) {
 }
 
 TEST_F(ControlTmuxReal, AHungServerIsATimeoutThenUnavailableThenBack) {
+  const auto running = wait(tmux->ensure());
+  ASSERT_TRUE(running.has_value()) << describe(running.error());
+  const pid_t server = running->pid;
   options.deadline = Millis{300};
   tmux = connect();
-  const pid_t server = wait(tmux->ensure())->pid;
+  ASSERT_TRUE(wait(tmux->ensure()).has_value());
   ::kill(server, SIGSTOP);
   EXPECT_EQ(wait(tmux->list()).error().code, ErrorCode::timeout);
   EXPECT_TRUE(eventually(Millis{500}, [&] { return has_event<ServerLost>(); }));
   EXPECT_EQ(wait(tmux->list()).error().code, ErrorCode::unavailable);
   ::kill(server, SIGCONT);
   EXPECT_TRUE(eventually(Millis{5000}, [&] { return has_event<ServerBack>(); }));
-  EXPECT_EQ(wait(tmux->ensure())->pid, server);
+  EXPECT_EQ(wait(tmux->ensure()).value().pid, server);
 }
 
 TEST_F(ControlTmuxReal, AMissingProgramSaysWhatToInstall) {
@@ -257,7 +260,7 @@ TEST_F(ControlTmuxReal, AProgramThatIsNotTmuxIsAnError) {
 
 TEST_F(ControlTmuxReal, IdlePanesCostNothing) {
   for (int i = 0; i < 20; ++i) open("p" + std::to_string(i), kIdle);
-  const pid_t server = wait(tmux->ensure())->pid;
+  const pid_t server = wait(tmux->ensure()).value().pid;
   eventually(Millis{1500}, [] { return false; });
   const auto server_before = ticks(server);
   const auto ours_before = ticks(::getpid());

@@ -97,7 +97,7 @@ TEST_F(PaneRelayReal, AKilledServerLeavesTheAgentAloneAndANewPaneHasItsModes) {
   ASSERT_TRUE(shows(before.id, "agent>"));
   type(before.id, R"(printf '\033]2;my work\007\033[?1049h\033[?2004h'; x=kept)");
   ASSERT_TRUE(eventually(Millis{3000}, [&] { return has_title(before.id, "my work"); }));
-  ::kill(wait(tmux->ensure())->pid, SIGKILL);
+  ::kill(wait(tmux->ensure()).value().pid, SIGKILL);
   ASSERT_TRUE(eventually(Millis{3000}, [&] { return has_event<ServerBack>(); }));
   const Pane after = attach();
   EXPECT_TRUE(eventually(Millis{3000}, [&] { return has_title(after.id, "my work"); }));
