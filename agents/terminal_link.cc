@@ -74,8 +74,8 @@ class TerminalLink final : public Link {
   bool painted() override {
     const Sense sense = fold_.sense();
     if (paints_ < kFirstPaints) return ++paints_ > 0;
-    if (sense == Sense::busy) return ++paints_ % program_.busy_paints == 0;
-    return sense == Sense::limited || sense == Sense::login || fold_.wants_screen();
+    if (fold_.wants_screen() || sense == Sense::limited || sense == Sense::login) return true;
+    return sense == Sense::busy && ++paints_ % program_.busy_paints == 0;
   }
 
   void screen(const ScreenReading& reading) override {
@@ -135,7 +135,9 @@ class TerminalLink final : public Link {
     HookSaid said = program_.signs->hook((*parsed)["hook"]);
     const bool again = whole_at(*parsed, "repeat").value_or(0) > 0;
     if (again && !by_hooks() && !asked_by_file()) {  // a person has answered it
+      prompts_.take_id(id);
       release({HeldPrompt{.id = id, .socket = socket_of(datagram)}});
+      if (said.sign && asks(said.sign->sense)) take(Rung::hook, Sign{});  // its first word may have come late
       return true;
     }
     if (said.sign && asks(said.sign->sense)) {
@@ -148,7 +150,7 @@ class TerminalLink final : public Link {
       if (signal.kind == SignalKind::tool_called && signal.detail.empty()) signal.detail = call;
       if (!again) tell_news(std::move(signal));
     }
-    if (file_word_) take(Rung::status, named(*file_word_));
+    tell_file_word();
     if (said.sign && (!again || by_hooks())) take(Rung::hook, std::move(*said.sign));
     return true;
   }
@@ -192,8 +194,13 @@ class TerminalLink final : public Link {
   void name_later() {
     naming_.expires_after(kNaming);
     naming_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code ec) {
-      if (!ec && !alive.expired() && file_word_) take(Rung::status, named(*file_word_));
+      if (!ec && !alive.expired()) tell_file_word();
     });
+  }
+
+  // A prompt that was just answered is not told again without its name, until the file says it is gone.
+  void tell_file_word() {
+    if (file_word_ && !(answered_ && asked_by_file())) take(Rung::status, named(*file_word_));
   }
 
   // The file knows that something is asked, a hook what.

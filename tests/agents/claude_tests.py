@@ -1,51 +1,26 @@
 """Claude Code itself, in the sandbox, against a scripted model: its states, its prompts, its end and its messages."""
 import json
 import pathlib
-import subprocess
+import re
 import sys
 
-from mesh import check, eventually, same
+import demo
+from mesh import always, check, eventually, same
 
-HERE = pathlib.Path(__file__).resolve().parent
-IMAGE = "agentmesh/sandbox:latest"
-BRIDGE = "172.17.0.1"
-READY_LIMIT_S = 90     # of a busy machine
-PERMISSION_LIMIT_S = 1.1
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
+import typing_tests  # noqa: E402
 
-
-class Model:
-    """scripts/demo-model on a free port of the bridge, with its log."""
-
-    def __init__(self, bench, mesh, rules=()):
-        self.log = mesh.place / "model.jsonl"
-        file = mesh.place / "rules.json"
-        file.write_text(json.dumps(list(rules)))
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE.parents[1] / "scripts" / "demo-model"), "--bind", BRIDGE, "--port", "0",
-             "--log", str(self.log), "--rules", str(file), "--delay", "0.1"], stdout=subprocess.PIPE, text=True)
-        self.url = self.process.stdout.readline().strip()
-        check(self.url.startswith("http"), "the model does not start")
-
-    def requests(self):
-        lines = self.log.read_text().split("\n") if self.log.exists() else []
-        return [json.loads(line) for line in lines if line]
-
-    def heard(self):
-        """The messages that reached the model, each once, in order."""
-        return [request["user"] for request in self.requests() if request["kind"] == "user"]
+KEYS_REST_S = 1.5      # a dialog that has just opened takes no key
 
 
-def started(bench, *options, rules=(), config=""):
-    mesh = bench.mesh(config)
-    if not mesh.engine.has_image(IMAGE):
-        check(False, f"the engine has no {IMAGE}: agentmesh image build")
-    model = Model(bench, mesh, rules)
-    name = mesh.name("claude")
-    words = ["start", name, "--runner", "claude", "--network", "bridge", "--sandbox-image", IMAGE, "--model-url", model.url,
-             *options]
-    mesh.expect(0, *words)
-    mesh.until_status(name, "idle", limit_s=READY_LIMIT_S)
-    return mesh, name, model
+def started(bench, *options, rules=()):
+    mesh = bench.mesh()
+    model = demo.Model(mesh, rules)
+    try:
+        return mesh, demo.start(mesh, model, "claude", *options), model
+    except BaseException:
+        ended(model)
+        raise
 
 
 def ended(model):
@@ -69,7 +44,7 @@ def test_claude_works_and_is_asked(bench):
 
         mesh.expect(0, "nudge", name, "RUN: echo made > made.txt")
         eventually(20, lambda: "Do you want to proceed?" in mesh.screen(name), "the dialog opens")
-        bench.measured("permission seen after the dialog", mesh.until_status(name, "waiting_permission"), PERMISSION_LIMIT_S,
+        bench.measured("permission seen after the dialog", mesh.until_status(name, "waiting_permission"), demo.PERMISSION_LIMIT_S,
                        "s")
         check("echo made > made.txt" in json.dumps(mesh.json("explain", name)), "explain tells what is asked")
         mesh.refused(6, "not delivered", "nudge", name, "go on")
@@ -88,10 +63,12 @@ def test_claude_works_and_is_asked(bench):
 
         mesh.expect(0, "nudge", name, "RUN: echo made > person.txt")
         mesh.until_status(name, "waiting_permission")
+        eventually(20, lambda: "❯ 1. Yes" in mesh.screen(name), "the dialog is painted")
+        always(KEYS_REST_S, lambda: "❯ 1. Yes" in mesh.screen(name), "the dialog waits for a person")
         mesh.press(name, "1")
         eventually(20, (mesh.workdir / "person.txt").exists, "a person's own answer is taken")
         mesh.until_status(name, "idle")
-        hooks = "ps -eo args | grep -c '[h]ook claude --wait' || true"
+        hooks = "ps -eo args | grep -c '[h]ook claude --wait$' || true"
         eventually(10, lambda: mesh.engine.execute(mesh.container(name)["Id"], "sh", "-c", hooks)[1].strip() == "0",
                    "no hook waits any longer")
 
@@ -114,13 +91,13 @@ def test_claude_resumes(bench):
         first = conversation(mesh, name)
         same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "kill")
         eventually(30, lambda: mesh.agent(name)["restarts"]["count"] == 1, "it is restarted")
-        mesh.until_status(name, "idle", limit_s=READY_LIMIT_S)
+        mesh.until_status(name, "idle", limit_s=demo.READY_LIMIT_S)
         same(conversation(mesh, name), first, "the conversation before its first message")
         mesh.expect(0, "nudge", name, "remember the number 4711")
         mesh.until_status(name, "idle")
         same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "kill")
         eventually(30, lambda: mesh.agent(name)["restarts"]["count"] == 2, "it is restarted again")
-        mesh.until_status(name, "idle", limit_s=READY_LIMIT_S)
+        mesh.until_status(name, "idle", limit_s=demo.READY_LIMIT_S)
         same(conversation(mesh, name), first, "the conversation")
         before = max(request["messages"] for request in model.requests())
         mesh.expect(0, "nudge", name, "which number was it?")
@@ -166,22 +143,24 @@ def test_claude_limit_and_login(bench):
         ended(model)
 
 
-def random_texts(bench, count):
-    sys.path.insert(0, str(HERE.parent / "engine"))
-    import delivery_tests
-    return [delivery_tests.random_message(bench.random, index) for index in range(count)]
+def as_claude_hears(text):
+    """What is left of a message: the control characters are ours not to type; the rest Claude Code does to any paste: it
+    takes out joiners, makes a tab four spaces, and puts a mark around a long one."""
+    text = re.sub(r"</?pasted_content[^>]*>", "", text)
+    return typing_tests.typeable(text).replace("\u200d", "").replace("\t", "    ").strip()
 
 
 def test_claude_messages(bench):
     """Random messages reach the model once and unchanged."""
-    mesh, name, model = started(bench)
+    mesh, name, model = started(bench, rules=demo.SHORT_ANSWERS)
     try:
-        sent = random_texts(bench, 100 if bench.full else 6)
+        sent = [typing_tests.random_message(bench.random, index) for index in range(100 if bench.full else 6)]
         for text in sent:
             mesh.expect(0, "nudge", name, "--wait", "60s", "--", text)
             mesh.until_status(name, "idle", limit_s=60)
         got = model.heard()
-        wrong = [(a, b) for a, b in zip(sent, got) if a.strip() != b.strip()]
+        pairs = [(as_claude_hears(a), as_claude_hears(b)) for a, b in zip(sent, got)]
+        wrong = [(a, b) for a, b in pairs if a != b]
         check(not wrong and len(got) == len(sent), f"{len(sent)} sent, {len(got)} came; the first that differs: "
               f"{[(a[:80], a[-20:], len(a), b[:80], b[-20:], len(b)) for a, b in wrong[:1]]}")
         bench.measured(f"of {len(sent)} messages, lost, doubled or altered", len(wrong), 0, "messages")
