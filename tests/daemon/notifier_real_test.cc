@@ -9,6 +9,7 @@
 #include "tests/fakes/fake_tmux.h"
 #include "tests/net/run_task.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ using testing::Not;
 class NotifierReal : public testing::Test {
  protected:
   void SetUp() override {
+    ::signal(SIGPIPE, SIG_IGN);  // as main does: a command may end before it has read its input
     ASSERT_TRUE(make_dir(folder_, 0700));
     journal_.emplace(std::move(*Journal::open(folder_ / "state.db")));
     events_.emplace(*journal_, clock_);
