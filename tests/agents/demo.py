@@ -7,6 +7,9 @@ import sys
 from mesh import check
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "chaos"))
+import typing_tests  # noqa: E402
+
 IMAGE = "agentmesh/sandbox:latest"
 BRIDGE = "172.17.0.1"  # where containers reach the model
 READY_LIMIT_S = 90     # of a busy machine
@@ -55,6 +58,17 @@ def start(mesh, model, runner, *options):
 
 
 def random_texts(bench, count):
-    sys.path.insert(0, str(HERE.parent / "engine"))
-    import delivery_tests
-    return [delivery_tests.random_message(bench.random, index) for index in range(count)]
+    return [typing_tests.random_message(bench.random, index) for index in range(count)]
+
+
+def check_messages(bench, mesh, model, name):
+    """6 random messages, 100 in full, one after the other: each reaches the model once and unchanged."""
+    sent = random_texts(bench, 100 if bench.full else 6)
+    for text in sent:
+        mesh.expect(0, "nudge", name, "--wait", "60s", "--", text)
+        mesh.until_status(name, "idle", limit_s=60)
+    got = model.heard()
+    wrong = [(a, b) for a, b in zip(sent, got) if b.strip() not in (a.strip(), typing_tests.typeable(a).strip())]
+    check(not wrong and len(got) == len(sent), f"{len(sent)} sent, {len(got)} came; the first that differs: "
+          f"{[(a[:80], a[-20:], len(a), b[:80], b[-20:], len(b)) for a, b in wrong[:1]]}")
+    bench.measured(f"of {len(sent)} messages, lost, doubled or altered", len(wrong), 0, "messages")

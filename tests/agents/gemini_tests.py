@@ -58,16 +58,17 @@ def test_gemini_resumes(bench):
         same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "kill")
         eventually(30, lambda: mesh.agent(name)["restarts"]["count"] == 1, "it is restarted")
         mesh.until_status(name, "idle", limit_s=demo.READY_LIMIT_S)
-        before = sessions(mesh, name)
         mesh.expect(0, "nudge", name, "remember the number 4711")
         mesh.until_status(name, "idle")
+        first = mesh.json("explain", name)["session_id"]
+        check(first in sessions(mesh, name), "its conversation is in its home")
         same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "kill")
         eventually(30, lambda: mesh.agent(name)["restarts"]["count"] == 2, "it is restarted again")
         mesh.until_status(name, "idle", limit_s=demo.READY_LIMIT_S)
-        same(sessions(mesh, name), before, "the conversations")
         mesh.expect(0, "nudge", name, "which number was it?")
         mesh.until_status(name, "idle")
         sizes = {request["user"]: request["messages"] for request in model.requests() if request["kind"] == "user"}
+        same(mesh.json("explain", name)["session_id"], first, "the conversation")
         check(sizes["which number was it?"] > sizes["remember the number 4711"], f"the model got the history: {sizes}")
         same(model.heard().count("remember the number 4711"), 1, "how often the first message was sent")
 
@@ -104,15 +105,7 @@ def test_gemini_messages(bench):
     mesh = bench.mesh()
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
         name = demo.start(mesh, model, "gemini")
-        sent = demo.random_texts(bench, 100 if bench.full else 6)
-        for text in sent:
-            mesh.expect(0, "nudge", name, "--wait", "60s", "--", text)
-            mesh.until_status(name, "idle", limit_s=60)
-        got = model.heard()
-        wrong = [(a, b) for a, b in zip(sent, got) if a.strip() != b.strip()]
-        check(not wrong and len(got) == len(sent), f"{len(sent)} sent, {len(got)} came; the first that differs: "
-              f"{[(a[:80], a[-20:], len(a), b[:80], b[-20:], len(b)) for a, b in wrong[:1]]}")
-        bench.measured(f"of {len(sent)} messages, lost, doubled or altered", len(wrong), 0, "messages")
+        demo.check_messages(bench, mesh, model, name)
 
 
 def test_gemini_dialogs_are_not_typed_into(bench):
