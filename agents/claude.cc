@@ -124,7 +124,9 @@ const RunnerFacts& ClaudeAdapter::facts() const {
       .tells_permission = true,
       .enter_wait = Millis{150},
       .allow_keys = kAllowKeys,
-      .deny_keys = kDenyKeys};
+      .deny_keys = kDenyKeys,
+      .shows_composer = true,
+      .key_after_paste = "Home"};
   return facts;
 }
 

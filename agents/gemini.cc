@@ -107,7 +107,9 @@ const RunnerFacts& GeminiAdapter::facts() const {
                                  .tells_permission = true,
                                  .enter_wait = Millis{500},
                                  .allow_keys = kAllowKeys,
-                                 .deny_keys = kDenyKeys};
+                                 .deny_keys = kDenyKeys,
+                                 .shows_composer = true,
+                                 .key_after_paste = "Space"};  // it cuts blanks off
   return facts;
 }
 

@@ -4,6 +4,7 @@ import time
 
 import demo
 from mesh import check, eventually, same
+from messages import random_message
 
 FULL_NUDGES, NUDGES = 250, 5
 FULL_MESSAGES, MESSAGES = 100, 6
@@ -103,16 +104,9 @@ def test_codex_messages(bench):
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
         name = demo.start(mesh, model, "codex")
         mesh.press(name, *"draft")
-        sent = demo.random_texts(bench, FULL_MESSAGES if bench.full else MESSAGES)
-        sent += ["/new", "!touch bang", "# hash", "@file and so on"]
-        for text in sent:
-            mesh.expect(0, "nudge", name, "--wait", "60s", "--", text)
-            mesh.until_status(name, "idle", limit_s=60)
-        got = model.heard()
-        wrong = [(a, b) for a, b in zip(sent, got) if a != b]
-        check(not wrong and len(got) == len(sent), f"{len(sent)} sent, {len(got)} came; the first that differs: "
-              f"{[(a[:80], a[-20:], len(a), b[:80], b[-20:], len(b)) for a, b in wrong[:1]]}")
-        bench.measured(f"of {len(sent)} messages, lost, doubled or altered", len(wrong), 0, "messages")
+        signs = ["/new", "!touch bang", "# hash", "@file and so on"]
+        sent = [random_message(bench.random, index) for index in range(FULL_MESSAGES if bench.full else MESSAGES)]
+        demo.check_messages(bench, mesh, model, name, sent + signs, plain=lambda text: text)
         check("› draft" in mesh.screen(name), "the half-typed draft is still there")
 
 

@@ -5,11 +5,9 @@ import subprocess
 import sys
 
 from mesh import check
+from messages import random_message, typeable
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "chaos"))
-import typing_tests  # noqa: E402
-
 IMAGE = "agentmesh/sandbox:latest"
 BRIDGE = "172.17.0.1"  # where containers reach the model
 READY_LIMIT_S = 90     # of a busy machine
@@ -57,18 +55,15 @@ def start(mesh, model, runner, *options):
     return name
 
 
-def random_texts(bench, count):
-    return [typing_tests.random_message(bench.random, index) for index in range(count)]
-
-
-def check_messages(bench, mesh, model, name):
-    """6 random messages, 100 in full, one after the other: each reaches the model once and unchanged."""
-    sent = random_texts(bench, 100 if bench.full else 6)
+def check_messages(bench, mesh, model, name, sent=None, plain=str.strip):
+    """6 random messages, 100 in full, one after the other: each reaches the model once and unchanged. `plain` takes away
+    what the program itself adds to a message, from both sides."""
+    sent = sent or [random_message(bench.random, index) for index in range(100 if bench.full else 6)]
     for text in sent:
         mesh.expect(0, "nudge", name, "--wait", "60s", "--", text)
         mesh.until_status(name, "idle", limit_s=60)
-    got = model.heard()
-    wrong = [(a, b) for a, b in zip(sent, got) if b.strip() not in (a.strip(), typing_tests.typeable(a).strip())]
+    got = [plain(text) for text in model.heard()]
+    wrong = [(a, b) for a, b in zip(sent, got) if b not in (plain(a), plain(typeable(a)))]
     check(not wrong and len(got) == len(sent), f"{len(sent)} sent, {len(got)} came; the first that differs: "
           f"{[(a[:80], a[-20:], len(a), b[:80], b[-20:], len(b)) for a, b in wrong[:1]]}")
     bench.measured(f"of {len(sent)} messages, lost, doubled or altered", len(wrong), 0, "messages")
