@@ -148,6 +148,7 @@ TEST(DisorderTest, AnOutOfMemoryThatComesBeforeOrAfterTheEndNamesIt) {
   after.die(137);
   after.feed(OomKilled{after.agent.run});
   after.feed(OomKilled{after.agent.run});
+  EXPECT_TRUE(after.agent.exit.oom_main);
   EXPECT_EQ(after.agent.reason, "out of memory (main process), exit code 137 (SIGKILL)");
   Drive other;
   other.to_up();

@@ -68,6 +68,8 @@ TEST(StuckTest, IdleWithAnOpenAssignmentIsNot) {
   d.feed(Work{WorkState::open});
   d.pass(5min);
   EXPECT_EQ(d.status(), Status::stuck);
+  d.signal(SignalKind::activity);
+  EXPECT_EQ(d.status(), Status::idle) << "what it was before";
 }
 
 TEST(StuckTest, UnknownIsNeverNudgedNorRestarted) {
@@ -143,6 +145,19 @@ TEST(PermissionTest, IsNeverNudgedAndAPersonIsTold) {
   EXPECT_EQ(d.status(), Status::busy);
 }
 
+TEST(PermissionTest, EachPromptIsToldAlsoOneWithoutAText) {
+  Drive d;
+  d.to_up();
+  const auto ask = [&](const std::string& what) {
+    d.feed(Signal{.kind = SignalKind::permission_asked, .run = d.agent.run, .detail = what});
+  };
+  ask("");
+  EXPECT_EQ(d.count<Notify>(), 1);
+  ask("rm");
+  ask("rm");
+  EXPECT_EQ(d.count<Notify>(), 2);
+}
+
 TEST(PermissionTest, ObeysThePolicy) {
   Drive deny;
   deny.policy.on_permission = OnPermission::deny;
@@ -209,6 +224,17 @@ TEST(LimitTest, IsSleptThroughAndTheWorkIsTakenUp) {
   EXPECT_EQ(d.count<Nudge>(), 0);
   d.pass(61s);
   EXPECT_EQ(d.count<Nudge>(), 1);
+}
+
+TEST(LimitTest, IdleIsIdleAgainFromItsVeryEnd) {
+  Drive d = busy();
+  d.feed(Signal{.kind = SignalKind::rate_limited, .run = d.agent.run, .until = d.now() + 1h});
+  d.set_clock(d.now() + 1h - 1ms);
+  d.signal(SignalKind::idle);
+  EXPECT_EQ(d.status(), Status::rate_limited);
+  d.set_clock(d.now() + 1ms);
+  d.signal(SignalKind::idle);
+  EXPECT_EQ(d.status(), Status::idle);
 }
 
 TEST(LimitTest, AnAbsurdLimitIsBounded) {

@@ -79,6 +79,8 @@ TEST(ProbeTest, ComesAgainBeforeTheRestart) {
   EXPECT_EQ(d.count<Stop>(), 0);
   answer(d, Progress::none);
   EXPECT_TRUE(d.did<Stop>());
+  ASSERT_TRUE(d.did<Notify>());
+  EXPECT_EQ(d.did<Notify>()->kind, NotifyKind::stuck);
   EXPECT_EQ(d.agent.ending, ExitReason::stuck_after_nudge);
   EXPECT_FALSE(d.agent.unproved);
 }
@@ -195,6 +197,12 @@ TEST(ProbeTest, IsForgottenWithTheEngineAndThePane) {
   pane.feed(PaneLost{pane.agent.run});
   answer(pane, Progress::none);
   EXPECT_EQ(pane.count<Nudge>(), 0) << "without a terminal nobody is judged";
+
+  Drive away = nudged();
+  const Probed stale{away.agent.run, *away.agent.live.probe_asked, Progress::none, "late"};
+  away.feed(EngineLost{});
+  away.feed(stale);
+  EXPECT_EQ(away.count<Stop>(), 0) << "nobody is restarted without an engine";
 
   Drive restart = nudged();
   restart.feed(PaneLost{restart.agent.run});

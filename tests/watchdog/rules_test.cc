@@ -83,7 +83,13 @@ TEST(ExitClassTest, Table) {
     EXPECT_EQ(to_string(verdict.kind), to_string(row.kind)) << row.text;
     EXPECT_EQ(to_string(verdict.reason), to_string(row.reason)) << row.text;
     EXPECT_EQ(verdict.text, row.text);
+    EXPECT_EQ(verdict.oom_main, row.reason == ExitReason::out_of_memory) << row.text;
   }
+}
+
+TEST(ExitClassTest, EachHasItsName) {
+  EXPECT_EQ(to_string(ExitClass::asked), "asked");
+  EXPECT_EQ(to_string(ExitClass::broken), "broken");
 }
 
 TEST(FailureTest, TimeoutIsUnknown) {

@@ -67,6 +67,15 @@ TEST(StopTest, IsGracefulThenKillsAndRemoves) {
   EXPECT_TRUE(d.did<ClosePane>());
 }
 
+TEST(StopTest, ThatIsAnsweredIsLookedAfterAndKilledWhenItLives) {
+  Drive d;
+  d.to_up();
+  d.stop();
+  d.done(Effect::stop);
+  EXPECT_TRUE(d.did<Look>());
+  EXPECT_EQ(d.agent.deadline, d.now() + d.policy.stop_grace);
+}
+
 TEST(StopTest, ByForceKillsAtOnce) {
   Drive d;
   d.to_up();
@@ -562,6 +571,19 @@ TEST(EngineTest, AnEngineThatTookItsAgentsDownIsExcused) {
   EXPECT_TRUE(d.agent.restarts.empty());
 }
 
+TEST(EngineTest, ItsReturnAsksForOneLookAndNoMoreOnceThatWasAnswered) {
+  Drive d;
+  d.to_up();
+  d.feed(EngineLost{});
+  d.feed(EngineBack{});
+  EXPECT_TRUE(d.did<Look>());
+  EXPECT_EQ(d.agent.live.look_at, d.now() + d.policy.look_again);
+  d.observe({d.own(ContainerState::running)});
+  d.seen.clear();
+  d.pass(1min);
+  EXPECT_EQ(d.count<Look>(), 0);
+}
+
 TEST(EngineTest, AMassDeathIsTakenBack) {
   Drive d;
   d.policy.max_restarts = 0;
@@ -575,6 +597,16 @@ TEST(EngineTest, AMassDeathIsTakenBack) {
   EXPECT_FALSE(d.did<Emit>()) << "once";
 }
 
+TEST(PaneTest, ASnapshotAloneTellsThatItIsGone) {
+  for (const PaneState pane : {PaneState::none, PaneState::dead}) {
+    Drive d;
+    d.to_up();
+    d.observe({d.own(ContainerState::running)}, pane);
+    EXPECT_FALSE(d.agent.live.pane_open);
+    EXPECT_TRUE(d.did<OpenPane>());
+  }
+}
+
 TEST(PaneTest, IsRebuiltWithoutTouchingTheAgent) {
   Drive d;
   d.to_up();
@@ -583,6 +615,8 @@ TEST(PaneTest, IsRebuiltWithoutTouchingTheAgent) {
   EXPECT_EQ(d.names(), "look ");
   d.observe({d.own(ContainerState::running)}, PaneState::none);
   EXPECT_EQ(d.names(), "open_pane ");
+  d.observe({d.own(ContainerState::running)}, PaneState::none);
+  EXPECT_FALSE(d.did<OpenPane>()) << "one is being opened";
   d.failed(Effect::open_pane, Failure::unreachable);
   d.pass(1s);
   EXPECT_TRUE(d.did<Look>());
