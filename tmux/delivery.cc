@@ -112,6 +112,7 @@ asio::awaitable<Delivery> Deliverer::type(Recipient to, std::string text, Delive
     co_return ended(doubtful ? Outcome::unknown : Outcome::not_delivered, describe(pasted.error()), 0);
   }
   if (!manner.key_after_paste.empty()) {
+    co_await pause_(manner.settle);  // a program that collects a paste would take the key before it
     if (auto pressed = co_await tmux_.press(to.pane, {manner.key_after_paste}); !pressed)
       co_return ended(Outcome::unknown, "pasted, but " + describe(pressed.error()), 0);
   }

@@ -65,7 +65,7 @@ struct DeliveryChecks {
 
 struct DeliveryManner {
   Millis settle = kSettle;
-  std::string key_after_paste = {};  // pressed before the pause; empty: none
+  std::string key_after_paste = {};  // pressed between two pauses; empty: none
   Millis proof = kProof;
 };
 
