@@ -214,6 +214,7 @@ struct LinkContext {
   std::uint16_t http_port = 0;
   Secret http_password;  // of the runner's server; empty: it asks for none
   Surface surface = Surface::terminal;
+  Permissions permissions = Permissions::own;  // of the LaunchRequest
 
   // How this run was launched, and the conversation as last learned (session_learned); empty: not known yet.
   Conversation conversation = Conversation::fresh;

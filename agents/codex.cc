@@ -3,6 +3,7 @@
 #include "agents/codex_link.h"
 #include "agents/custom.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>
@@ -14,13 +15,14 @@ namespace agentmesh::agents {
 
 namespace {
 
-// $0 is the program, the words are its settings. The server comes back when it ends, and the TUI finds it
-// again by itself; the container ends with the TUI.
+// $0 is the program, the words are its settings; those of permissions have a variable of their own, because a
+// TUI that resumes a conversation refuses them. The server comes back when it ends, and the TUI finds it
+// again by itself; the container ends with the TUI. A home without conversations has no last one.
 constexpr std::string_view kStart =
     R"(command -v "$0" >/dev/null || { echo "$0: not found" >&2; exit 127; }
 at="127.0.0.1:$AGENTMESH_HTTP_PORT"
 while :; do
-  "$0" "$@" app-server --listen "ws://$at" >/tmp/codex-app-server.log 2>&1
+  "$0" "$@" $AGENTMESH_CODEX_RULES app-server --listen "ws://$at" >/tmp/codex-app-server.log 2>&1
   sleep 1
 done </dev/null &
 tries=0
@@ -28,7 +30,10 @@ until socat -u OPEN:/dev/null "TCP:$at" 2>/dev/null || [ $tries -ge 200 ]; do
   sleep 0.05
   tries=$((tries + 1))
 done
-exec "$0" "$@" ${AGENTMESH_RESUME:+resume} ${AGENTMESH_RESUME:+"$AGENTMESH_RESUME"} --remote "ws://$at")";
+if [ -n "${AGENTMESH_RESUME-}" ] && [ -d "${CODEX_HOME:-$HOME/.codex}/sessions" ]; then
+  exec "$0" "$@" resume "$AGENTMESH_RESUME" --remote "ws://$at"
+fi
+exec "$0" "$@" $AGENTMESH_CODEX_RULES --remote "ws://$at")";
 
 // Models for which Codex asks at its start whether a newer one is wanted, and the answer that it is not.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOlderModels = {{
@@ -65,14 +70,6 @@ std::vector<std::string> settings(const LaunchRequest& request) {
   std::vector<std::string> all = {"check_for_update_on_startup=false", "analytics.enabled=false",
                                   "notice.hide_rate_limit_model_nudge=true"};
   if (request.place == Place::sandbox) all.emplace_back(R"(projects={"/workspace"={trust_level="trusted"}})");
-  if (request.permissions == Permissions::open) {
-    all.emplace_back(R"(approval_policy="never")");
-    all.emplace_back(R"(sandbox_mode="danger-full-access")");
-  }
-  if (request.permissions == Permissions::ask) {
-    all.emplace_back(R"(approval_policy="on-request")");
-    all.emplace_back(R"(sandbox_mode="read-only")");
-  }
   if (!request.provider.base_url.empty())
     for (std::string& setting : provider_settings(request.provider)) all.push_back(std::move(setting));
   if (request.model.empty()) return all;
@@ -82,6 +79,19 @@ std::vector<std::string> settings(const LaunchRequest& request) {
     all.push_back(fmt::format("notice.model_migrations={{{}={}}}", toml_text(older), toml_text(newer)));
   }
   return all;
+}
+
+// Without a blank inside a word: they are split at blanks.
+std::string rules(Permissions permissions) {
+  switch (permissions) {
+    case Permissions::open:
+      return R"(-c approval_policy="never" -c sandbox_mode="danger-full-access")";
+    case Permissions::ask:
+      return R"(-c approval_policy="on-request" -c sandbox_mode="read-only")";
+    case Permissions::own:
+      break;
+  }
+  return "";
 }
 
 std::string resumed(const LaunchRequest& request) {
@@ -127,10 +137,14 @@ Result<LaunchPlan> CodexAdapter::plan(const LaunchRequest& request) const {
   const bool served = request.place == Place::sandbox && request.http_port != 0;
   if (served) {
     plan.argv = {"/bin/sh", "-c", std::string(kStart), program};
+    plan.env["AGENTMESH_CODEX_RULES"] = rules(request.permissions);
     plan.env["AGENTMESH_HTTP_PORT"] = std::to_string(request.http_port);
     plan.serves_http = true;
   } else {
     plan.argv = {program, "--no-daemon"};
+    for (const std::string_view word : split(rules(request.permissions), ' ')) {
+      if (!word.empty()) plan.argv.emplace_back(word);
+    }
   }
   for (std::string& setting : settings(request)) {
     plan.argv.insert(plan.argv.end(), {"-c", std::move(setting)});

@@ -363,11 +363,9 @@ Task<Delivery> Core::deliver(std::shared_ptr<Core> self, Message message) {
     if (found == Found::unknown) co_return Delivery{DeliveryResult::blocked, "codex cannot be searched now"};
   }
   if (std::string no = self->refusal(); !no.empty()) co_return Delivery{DeliveryResult::blocked, no};
-  json input = json::array();
-  input.push_back({{"type", "text"}, {"text", message.text}});
-  const auto sent = co_await self->rpc_->call(
-      "turn/start", {{"threadId", thread}, {"clientUserMessageId", message.id}, {"input", std::move(input)}},
-      std::min(message.limit, self->times_.answer));
+  const auto sent =
+      co_await self->rpc_->call("turn/start", codex_turn(thread, message, self->context_.permissions),
+                                std::min(message.limit, self->times_.answer));
   if (!sent && sent.error().code == ErrorCode::denied)
     co_return Delivery{DeliveryResult::blocked, describe(sent.error())};
   co_return co_await self->await_message(thread, message, deadline);

@@ -163,6 +163,21 @@ const json& codex_list(const json& answer) {
   return answer.is_object() && found != answer.end() && found->is_array() ? *found : empty;
 }
 
+json codex_turn(const std::string& thread, const Message& message, Permissions permissions) {
+  json input = json::array();
+  input.push_back({{"type", "text"}, {"text", message.text}});
+  json turn{{"threadId", thread}, {"clientUserMessageId", message.id}, {"input", std::move(input)}};
+  if (permissions == Permissions::open) {
+    turn["approvalPolicy"] = "never";
+    turn["sandboxPolicy"] = {{"type", "dangerFullAccess"}};
+  }
+  if (permissions == Permissions::ask) {
+    turn["approvalPolicy"] = "on-request";
+    turn["sandboxPolicy"] = {{"type", "readOnly"}, {"networkAccess", false}};
+  }
+  return turn;
+}
+
 Result<json> codex_reply(const CodexRequest& request, PermissionAnswer answer) {
   const bool allow = answer != PermissionAnswer::deny;
   const bool always = answer == PermissionAnswer::allow_always;

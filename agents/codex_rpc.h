@@ -59,6 +59,10 @@ CodexConnect codex_connect(std::filesystem::path run_dir);
 // The `data` of an answer that is a list; empty when it is none.
 const nlohmann::json& codex_list(const nlohmann::json& answer);
 
+// The parameters that put a message into a conversation. One that was resumed has the permissions it began
+// with: it gets those of this run, for this turn and those after it.
+nlohmann::json codex_turn(const std::string& thread, const Message& message, Permissions permissions);
+
 // What answers a request for permission. Errors: invalid (a kind that only a person can answer).
 Result<nlohmann::json> codex_reply(const CodexRequest& request, PermissionAnswer answer);
 

@@ -297,6 +297,7 @@ void Supervisor::sync_link(Entry& entry) {
       .http_port = 0,
       .http_password = password_of(entry),
       .surface = served(entry.spec) ? agents::Surface::server : agents::Surface::terminal,
+      .permissions = permissions_from(entry.spec.permissions).value_or(agents::Permissions::ask),
       .conversation = entry.conversation,
       .session_id = entry.session_id};
   entry.link_run = run;

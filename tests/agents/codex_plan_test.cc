@@ -30,8 +30,8 @@ TEST(CodexPlan, InASandboxItsServerRunsBesideIt) {
   EXPECT_EQ(made->env.at("AGENTMESH_HTTP_PORT"), "4096");
   EXPECT_TRUE(made->serves_http);
   EXPECT_TRUE(made->files.empty());
-  EXPECT_THAT(made->argv, Contains(R"(approval_policy="never")"));
-  EXPECT_THAT(made->argv, Contains(R"(sandbox_mode="danger-full-access")"));
+  EXPECT_EQ(made->env.at("AGENTMESH_CODEX_RULES"),
+            R"(-c approval_policy="never" -c sandbox_mode="danger-full-access")");
   EXPECT_THAT(made->argv, Contains(R"(projects={"/workspace"={trust_level="trusted"}})"));
   EXPECT_THAT(made->argv, Contains("check_for_update_on_startup=false"));
   EXPECT_FALSE(made->env.contains("AGENTMESH_RESUME"));
@@ -40,10 +40,10 @@ TEST(CodexPlan, InASandboxItsServerRunsBesideIt) {
 TEST(CodexPlan, PermissionsCanBeAskedForOrLeftAlone) {
   LaunchRequest wanted = request();
   wanted.permissions = Permissions::ask;
-  EXPECT_THAT(plan(wanted)->argv, Contains(R"(approval_policy="on-request")"));
-  EXPECT_THAT(plan(wanted)->argv, Contains(R"(sandbox_mode="read-only")"));
+  EXPECT_EQ(plan(wanted)->env.at("AGENTMESH_CODEX_RULES"),
+            R"(-c approval_policy="on-request" -c sandbox_mode="read-only")");
   wanted.permissions = Permissions::own;
-  for (const std::string& word : plan(wanted)->argv) EXPECT_THAT(word, Not(HasSubstr("approval_policy")));
+  EXPECT_EQ(plan(wanted)->env.at("AGENTMESH_CODEX_RULES"), "");
 }
 
 TEST(CodexPlan, AModelEndpointIsAProviderOfItsOwn) {
@@ -76,6 +76,8 @@ TEST(CodexPlan, TheHostIsNotASandbox) {
   LaunchRequest wanted = request();
   wanted.place = Place::host;
   EXPECT_FALSE(plan(wanted));
+  wanted.permissions = Permissions::ask;
+  EXPECT_THAT(plan(wanted)->argv, Contains(R"(sandbox_mode="read-only")"));
   wanted.permissions = Permissions::own;
   wanted.conversation = Conversation::continue_last;
   const auto made = plan(wanted);

@@ -281,5 +281,15 @@ TEST(CodexReply, IsInTheFormOfItsRequest) {
   EXPECT_FALSE(codex_reply(request, PermissionAnswer::allow_once));
 }
 
+TEST(CodexTurn, CarriesThePermissionsOfThisRun) {
+  const Message message{.id = "msg_1", .text = "hello"};
+  EXPECT_EQ(codex_turn("t1", message, Permissions::own),
+            json::parse(R"({"threadId":"t1","clientUserMessageId":"msg_1",
+                            "input":[{"type":"text","text":"hello"}]})"));
+  EXPECT_EQ(codex_turn("t1", message, Permissions::open)["sandboxPolicy"]["type"], "dangerFullAccess");
+  EXPECT_EQ(codex_turn("t1", message, Permissions::ask)["approvalPolicy"], "on-request");
+  EXPECT_EQ(codex_turn("t1", message, Permissions::ask)["sandboxPolicy"]["type"], "readOnly");
+}
+
 }  // namespace
 }  // namespace agentmesh::agents

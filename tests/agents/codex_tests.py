@@ -65,6 +65,8 @@ def test_codex_resumes(bench):
         same(mesh.json("explain", name)["session_id"], session, "the conversation")
         first, last = [request for request in model.requests() if request["kind"] == "user"]
         check(last["messages"] > first["messages"], f"{last['messages']} messages, {first['messages']} before the kill")
+        mesh.expect(0, "nudge", name, "RUN: touch resumed.txt")
+        eventually(20, (mesh.workdir / "resumed.txt").exists, "a command runs without being asked for")
 
 
 def test_codex_daemon_restart_keeps_a_prompt(bench):
