@@ -20,6 +20,7 @@ namespace {
 
 constexpr Millis kStartLimit{15'000};
 constexpr Millis kStartPoll{5};
+constexpr Millis kStartAgain{200};  // after one that found another daemon's lock: that one may be ending
 constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
 constexpr std::size_t kMaxLine = 256 * 1024;
 
@@ -60,6 +61,13 @@ Error early_end(const std::filesystem::path& output, int status) {
   return Error{code, line.substr(0, colon), line.substr(colon + 2), ""};
 }
 
+Result<pid_t> start_one(const std::filesystem::path& output) {
+  ::unlink(output.c_str());
+  std::error_code ec;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
+  return start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
+}
+
 }  // namespace
 
 Result<daemon::Home> home() {
@@ -72,21 +80,22 @@ Result<void> ensure_daemon(const daemon::Home& home) {
   if (answers(home)) return {};
   if (auto prepared = prepare_home(home); !prepared) return prepared;
   const auto output = home.logs() / "daemon.out";
-  ::unlink(output.c_str());
-  std::error_code ec;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
-  const auto pid =
-      start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
-  if (!pid) return pass(pid.error());
   const auto deadline = std::chrono::steady_clock::now() + kStartLimit;
-  bool running = true;
+  auto start_at = std::chrono::steady_clock::now();
+  std::optional<pid_t> started;
   while (std::chrono::steady_clock::now() < deadline) {
+    if (!started && std::chrono::steady_clock::now() >= start_at) {
+      const auto pid = start_one(output);
+      if (!pid) return pass(pid.error());
+      started = *pid;
+    }
     if (answers(home)) return {};
     int status = 0;
-    if (running && ::waitpid(*pid, &status, WNOHANG) == *pid) {
-      running = false;
+    if (started && ::waitpid(*started, &status, WNOHANG) == *started) {
+      started.reset();
+      start_at = std::chrono::steady_clock::now() + kStartAgain;
       const Error end = early_end(output, status);
-      // Another command started one at the same moment: that one will answer.
+      // Another command started one at the same moment and that one will answer, or one is just ending.
       if (end.code != ErrorCode::conflict || end.stage != "daemon") return pass(end);
     }
     std::this_thread::sleep_for(kStartPoll);
