@@ -19,9 +19,10 @@ namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 constexpr Millis kLeastWait{10};
-constexpr Millis kUnsavedRetry{1'000};  // a row that cannot be saved (disk full) must not spin
-constexpr int kKilled = 137;            // 128 + SIGKILL: perhaps for memory
-constexpr Millis kEcho{2'000};          // a picture this soon after our keystrokes may be their echo
+constexpr Millis kUnsavedRetry{1'000};   // a row that cannot be saved (disk full) must not spin
+constexpr int kKilled = 137;             // 128 + SIGKILL: perhaps for memory
+constexpr Millis kEcho{2'000};           // a picture this soon after our keystrokes may be their echo
+constexpr Millis kPaintedUntold{2'000};  // what is painted again in the second that was told goes untold
 
 }  // namespace
 
@@ -32,7 +33,8 @@ Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
       session_id(std::move(row.session_id)),
       conversation(session_id.empty() ? agents::Conversation::fresh : agents::Conversation::continue_session),
       loops(std::move(loop_watch)),
-      timer(io) {}
+      timer(io),
+      look(io) {}
 
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
     : world_(world),
@@ -430,9 +432,9 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     for (auto& [name, entry] : entries_) {
       if (!entry->link || session_name(entry->agent.name) != changed->pane.session) continue;
       entry->link->title(changed->pane.title);
-      const bool painted =
-          before && before->id == changed->pane.id && before->painted_s != changed->pane.painted_s;
-      if (painted) picture_changed(*entry, changed->pane);
+      const bool known = before && before->id == changed->pane.id;
+      if (!known && !changed->pane.dead) look_again(*entry, changed->pane.id, world_.clock.now());
+      if (known && before->painted_s != changed->pane.painted_s) picture_changed(*entry, changed->pane);
     }
     if (changed->pane.dead) lost(changed->pane.session);
   } else if (const auto* gone = std::get_if<tmux::PaneGone>(&event)) {
@@ -452,15 +454,35 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
 // The echo of what we typed ourselves is no sign of the program's life.
 void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
   const WallTime painted{std::chrono::seconds(pane.painted_s)};
-  if (pane.dead || painted <= entry.typed_at + kEcho || !entry.link->painted()) return;
-  asio::co_spawn(world_.io, world_.tmux.capture(pane.id, 0, tmux::Rendering::colour),
-                 [this, name = entry.agent.name, run = entry.link_run, guard = std::weak_ptr<int>(alive_)](
-                     std::exception_ptr, const Result<std::string>& picture) {
+  if (pane.dead) return;
+  const WallTime echo_over = entry.typed_at + kEcho;
+  if (painted > echo_over && entry.link->painted()) read_picture(entry, pane.id, Picture::painted);
+  look_again(entry, pane.id, std::max(echo_over, painted + kPaintedUntold));
+}
+
+// Once, when the pane has been still for a while: a dialog that opened in the echo's time, or right after the
+// last look, paints nothing more.
+void Supervisor::look_again(Entry& entry, const tmux::PaneId& pane, WallTime when) {
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  if (!adapter || !(*adapter)->facts().shows_composer) return;
+  entry.look.expires_after(std::max(when - world_.clock.now(), WallTime::duration::zero()));
+  entry.look.async_wait([this, name = entry.agent.name, run = entry.link_run, pane,
+                         guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+    const Entry* known = ec || guard.expired() ? nullptr : find(name.str());
+    if (known != nullptr && known->link && known->link_run == run) read_picture(*known, pane, Picture::again);
+  });
+}
+
+void Supervisor::read_picture(const Entry& entry, const tmux::PaneId& pane, Picture picture) {
+  asio::co_spawn(world_.io, world_.tmux.capture(pane, 0, tmux::Rendering::colour),
+                 [this, picture, name = entry.agent.name, run = entry.link_run,
+                  guard = std::weak_ptr<int>(alive_)](std::exception_ptr, const Result<std::string>& text) {
                    Entry* known = guard.expired() ? nullptr : find(name.str());
-                   if (known == nullptr || !known->link || known->link_run != run || !picture) return;
+                   if (known == nullptr || !known->link || known->link_run != run || !text) return;
                    const auto adapter = agents::find_adapter(known->spec.runner);
-                   if (adapter) known->link->screen((*adapter)->read_screen(*picture));
-                   const auto loop = known->loops.screen(plain_text(*picture), run, world_.clock.now());
+                   if (adapter) known->link->screen((*adapter)->read_screen(*text));
+                   if (picture == Picture::again) return;
+                   const auto loop = known->loops.screen(plain_text(*text), run, world_.clock.now());
                    if (loop) feed(name, *loop);
                  });
 }

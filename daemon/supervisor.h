@@ -84,6 +84,7 @@ struct Entry {
   std::optional<DecidingSignal> last_signal;
   std::vector<agents::Signal> early;  // told before the engine's answer to the start; told again after it
   boost::asio::steady_timer timer;
+  boost::asio::steady_timer look;  // at a picture that may have changed untold
 };
 
 // Told after an agent's row has changed; the entry is in its new state.
@@ -150,6 +151,9 @@ class Supervisor {
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
+  void look_again(Entry& entry, const tmux::PaneId& pane, WallTime when);
+  enum class Picture { painted, again };
+  void read_picture(const Entry& entry, const tmux::PaneId& pane, Picture picture);
   void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
   void arm(Entry& entry, Millis least);
   void admit();
