@@ -47,8 +47,11 @@ std::string_view to_string(Rung rung) { return kNames[static_cast<std::size_t>(r
 
 std::vector<Signal> SignFold::told(Rung rung, Sign sign) {
   Word& word = words_[static_cast<std::size_t>(rung)];
-  if (rung != Rung::hook && word.sign == sign) return {};
-  const bool only_detail = rung != Rung::hook && word.sign.sense == sign.sense && !asks(sign.sense);
+  // A screen that shows the same was looked at anew.
+  const bool seen_again = rung == Rung::screen && works(sign.sense);
+  if (rung != Rung::hook && word.sign == sign && !seen_again) return {};
+  const bool only_detail =
+      rung != Rung::hook && !seen_again && word.sign.sense == sign.sense && !asks(sign.sense);
   word.sign = std::move(sign);
   if (!only_detail) word.order = ++order_;
   return tell(decide());
@@ -80,9 +83,12 @@ std::optional<SignFold::Decision> SignFold::dialog() const {
     const Word& asking = word(rung);
     if (!asks(asking.sign.sense)) continue;
     const bool denied = std::ranges::any_of(kAll, [&](Rung other) {
-      // A hook holds until any other source has changed; the others until a better one says otherwise.
-      const bool may = rung == Rung::hook ? other != rung : other < rung;
-      return may && works(word(other).sign.sense) && word(other).order > asking.order;
+      // A hook holds until any other source has changed (a screen may not show its prompt yet), the others
+      // until a better one says otherwise.
+      const Sense sense = word(other).sign.sense;
+      const bool may = rung == Rung::hook ? other != rung && (other != Rung::screen || sense == Sense::idle)
+                                          : other < rung;
+      return may && works(sense) && word(other).order > asking.order;
     });
     if (!denied) return Decision{asking.sign, rung};
   }
@@ -105,12 +111,15 @@ std::optional<SignFold::Decision> SignFold::work() const {
     const bool speaks = works(sense) || sense == Sense::quiet || sense == Sense::unclear;
     if (speaks && (!newest_rung || word(rung).order > word(*newest_rung).order)) newest_rung = rung;
   }
-  const Sense on_screen = word(Rung::screen).sign.sense;
-  const bool certain = newest_rung && works(word(*newest_rung).sign.sense);
-  if (!certain && works(on_screen)) return Decision{word(Rung::screen).sign, Rung::screen};
-  if (newest_rung && word(*newest_rung).sign.sense != Sense::unclear)
-    return Decision{word(*newest_rung).sign, *newest_rung};
-  return std::nullopt;
+  const Word& screen = word(Rung::screen);
+  const Decision on_screen{screen.sign, Rung::screen};
+  if (!newest_rung) return works(screen.sign.sense) ? std::optional(on_screen) : std::nullopt;
+  const Word& newest = word(*newest_rung);
+  if (newest.sign.sense == Sense::unclear && !works(screen.sign.sense)) return std::nullopt;
+  if (newest.sign.sense == Sense::unclear) return on_screen;
+  const bool still_busy = screen.sign.sense == Sense::busy && screen.order > newest.order;
+  if (newest.sign.sense == Sense::quiet && still_busy) return on_screen;
+  return Decision{newest.sign, *newest_rung};
 }
 
 std::optional<SignFold::Decision> SignFold::decide() const {

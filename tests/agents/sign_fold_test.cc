@@ -104,5 +104,31 @@ TEST_F(SignFoldTest, LostIsToldOnce) {
   EXPECT_EQ(told(Rung::title, Sense::idle), "idle(title)");
 }
 
+TEST_F(SignFoldTest, AScreenFromBeforeTheTurnsEndDoesNotMakeItWorkAgain) {
+  told(Rung::hook, Sense::busy);
+  told(Rung::title, Sense::busy);
+  told(Rung::screen, Sense::busy);
+  EXPECT_EQ(told(Rung::hook, Sense::idle), "idle(hook)");
+  EXPECT_EQ(told(Rung::title, Sense::quiet), "");
+  EXPECT_EQ(told(Rung::screen, Sense::busy), "busy(screen)");
+}
+
+TEST_F(SignFoldTest, AScreenThatIsIdleAgainEndsADialogThatItNeverShowed) {
+  told(Rung::title, Sense::quiet);
+  told(Rung::screen, Sense::idle);
+  told(Rung::title, Sense::busy);
+  EXPECT_EQ(asked(Rung::hook, "7"), "permission_asked(hook)");
+  EXPECT_EQ(told(Rung::screen, Sense::busy), "");  // it is not drawn yet
+  EXPECT_EQ(told(Rung::title, Sense::quiet), "");
+  EXPECT_EQ(told(Rung::screen, Sense::idle), "permission_closed(screen) idle(title)");
+}
+
+TEST_F(SignFoldTest, WhatIsUnclearIsUnknownUnlessTheScreenTells) {
+  told(Rung::title, Sense::busy);
+  EXPECT_EQ(told(Rung::title, Sense::unclear), "unreadable(status)");
+  EXPECT_TRUE(fold_.wants_screen());
+  EXPECT_EQ(told(Rung::screen, Sense::permission), "permission_asked(screen)");
+}
+
 }  // namespace
 }  // namespace agentmesh::agents
