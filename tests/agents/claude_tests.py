@@ -167,6 +167,7 @@ def test_claude_dialogs_are_not_typed_into(bench):
         for message, status in (("RUN: rm -rf /workspace/x", "waiting_permission"), ("ASK: sure?", "waiting_question")):
             mesh.expect(0, "nudge", name, message)
             mesh.until_status(name, status)
+            eventually(10, lambda: "Esc to cancel" in mesh.screen(name), "the dialog is shown")
             shown = below_the_logo(mesh.screen(name))
             for _ in range(250 if bench.full else 5):
                 mesh.refused(6, "not delivered", "nudge", name, "please go on")

@@ -56,11 +56,16 @@ TEST_F(HostileReal, AThousandByAThousandIsIdleWhenItsProgramIs) {
 TEST_F(HostileReal, AVeryLargePictureIsReadAsTextAlone) {
   const Pane pane = hostile("printf 'big'; exec sleep 1000");
   tmux_cli("resize-window -t " + pane.id.str() + " -x 1000 -y 1000");
-  ASSERT_TRUE(eventually(Millis{3000}, [&] { return pushed(pane.id)->size == Size{1000, 1000}; }));
-  EXPECT_EQ(wait(tmux->capture(pane.id, 0, Rendering::colour)).error().code, ErrorCode::exhausted);
+  const auto has_size = [&](Size size) {
+    return eventually(Millis{3000}, [&] { return pushed(pane.id) && pushed(pane.id)->size == size; });
+  };
+  ASSERT_TRUE(has_size({1000, 1000}));
+  const auto picture = wait(tmux->capture(pane.id, 0, Rendering::colour));
+  ASSERT_FALSE(picture);
+  EXPECT_EQ(picture.error().code, ErrorCode::exhausted);
   EXPECT_EQ(screen(pane.id), "big");
   tmux_cli("resize-window -t " + pane.id.str() + " -x 600 -y 150");
-  ASSERT_TRUE(eventually(Millis{3000}, [&] { return pushed(pane.id)->size == Size{600, 150}; }));
+  ASSERT_TRUE(has_size({600, 150}));
   EXPECT_TRUE(wait(tmux->capture(pane.id, 0, Rendering::colour)).has_value());
 }
 
