@@ -166,6 +166,7 @@ json explain_json(const Entry& entry, WallTime now) {
               {"has_work", wd::has_work(agent)},
               {"run", agent.run.value},
               {"next_wake", time(wd::next_wake(agent))},
+              {"limited_until", time(agent.limited_until)},
               {"session_id", text_or_null(entry.session_id)},
               {"exit", exit_json(agent.exit)}};
 }

@@ -3,6 +3,7 @@
 #include "watchdog/exit_class.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace agentmesh::watchdog {
 namespace {
@@ -258,7 +259,7 @@ void handle(Change& c, const OomKilled& event) {
   Agent& agent = c.agent;
   if (event.run != agent.run) return;
   if (could_have_run(agent)) {
-    agent.live.oom_child = true;
+    if (std::exchange(agent.live.oom_child, true)) return;  // a fork bomb is killed a thousand times
     return c.act(Emit{EventName::oom, "a process was killed for memory"});
   }
   const bool late = agent.phase == Phase::ended || agent.phase == Phase::removing;

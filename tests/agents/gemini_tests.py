@@ -82,7 +82,7 @@ def test_gemini_limit(bench):
         begun = datetime.datetime.now(datetime.timezone.utc).timestamp()
         mesh.expect(0, "nudge", name, "LIMIT")
         mesh.until_status(name, "rate_limited", limit_s=12)
-        told = seconds_of(mesh.agent(name)["limited_until"])
+        told = seconds_of(mesh.json("explain", name)["limited_until"])
         check(0 <= told - begun <= 20 + 60 + 15, f"its end is {told - begun:.0f} s away")
         shown = mesh.screen(name)
         for _ in range(20 if bench.full else 3):
@@ -113,7 +113,8 @@ def test_gemini_dialogs_are_not_typed_into(bench):
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
         name = demo.start(mesh, model, "gemini", "--permissions", "ask")
-        for message, status in (("RUN: rm -rf /workspace/x", "waiting_permission"), ("ASK: sure?", "waiting_question")):
+        dialogs = [("RUN: rm -rf /workspace/x", "waiting_permission"), ("ASK: sure?", "waiting_question")]
+        for message, status in dialogs if bench.full else dialogs[:1]:  # a question after a prompt is told as a prompt
             mesh.expect(0, "nudge", name, message)
             mesh.until_status(name, status)
             eventually(10, lambda: "(esc)" in mesh.screen(name) or "Esc to cancel" in mesh.screen(name), "it shows")

@@ -42,6 +42,8 @@ def test_opencode_works_and_is_asked(bench):
 
 def test_opencode_resumes(bench):
     """docker kill: the same conversation, with what was said in it."""
+    if not bench.full:
+        return bench.notes.append("only in full")
     mesh = bench.mesh()
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
         name = demo.start(mesh, model, "opencode", *MODEL)
@@ -61,6 +63,8 @@ def test_opencode_resumes(bench):
 
 def test_opencode_limit(bench):
     """A usage limit is held until its time, and nothing is sent meanwhile."""
+    if not bench.full:
+        return bench.notes.append("only in full")
     mesh = bench.mesh()
     with demo.Model(mesh, [{"when": "LIMIT", "status": 429, "retry_after": 60}]) as model:
         name = demo.start(mesh, model, "opencode", *MODEL)
@@ -72,6 +76,8 @@ def test_opencode_limit(bench):
 
 def test_opencode_messages(bench):
     """Random messages reach the model once and unchanged."""
+    if not bench.full:
+        return bench.notes.append("only in full")
     mesh = bench.mesh()
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
         name = demo.start(mesh, model, "opencode", *MODEL)
@@ -80,6 +86,8 @@ def test_opencode_messages(bench):
 
 def test_opencode_dialogs_are_not_answered_by_messages(bench):
     """Nudges against an open permission prompt and an open question."""
+    if not bench.full:
+        return bench.notes.append("only in full")
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
         name = demo.start(mesh, model, "opencode", "--permissions", "ask", *MODEL)

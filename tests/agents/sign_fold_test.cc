@@ -80,7 +80,7 @@ TEST_F(SignFoldTest, QuietIsIdleUnlessTheScreenKnowsBetter) {
   EXPECT_EQ(told(Rung::title, Sense::quiet), "idle(title)");
   EXPECT_TRUE(fold_.wants_screen());
   EXPECT_EQ(told(Rung::screen, Sense::question), "question_asked(screen)");
-  EXPECT_EQ(told(Rung::screen, Sense::idle), "question_closed(screen) idle(screen)");
+  EXPECT_EQ(told(Rung::screen, Sense::idle), "question_closed(title) idle(title)");
 }
 
 TEST_F(SignFoldTest, ALimitStandsUntilItWorksAgain) {
@@ -120,7 +120,7 @@ TEST_F(SignFoldTest, AScreenThatIsIdleAgainEndsADialogThatItNeverShowed) {
   EXPECT_EQ(asked(Rung::hook, "7"), "permission_asked(hook)");
   EXPECT_EQ(told(Rung::screen, Sense::busy), "");  // it is not drawn yet
   EXPECT_EQ(told(Rung::title, Sense::quiet), "");
-  EXPECT_EQ(told(Rung::screen, Sense::idle), "permission_closed(screen) idle(title)");
+  EXPECT_EQ(told(Rung::screen, Sense::idle), "permission_closed(title) idle(title)");
 }
 
 TEST_F(SignFoldTest, WhatIsUnclearIsUnknownUnlessTheScreenTells) {
