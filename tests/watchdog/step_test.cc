@@ -310,6 +310,8 @@ TEST(CrashTest, OutOfMemoryIsNamedForMainAndChild) {
   child.feed(OomKilled{child.agent.run});
   EXPECT_EQ(child.phase(), Phase::up) << "the agent itself lives";
   EXPECT_TRUE(child.did<Emit>());
+  child.feed(OomKilled{child.agent.run});
+  EXPECT_FALSE(child.did<Emit>()) << "one event of a run, however many are killed";
   child.die(1);
   EXPECT_EQ(child.agent.exit.reason, ExitReason::out_of_memory_child);
 
