@@ -203,6 +203,7 @@ constexpr std::size_t kMaxMessageBytes = 64 * 1024;
 enum class PermissionAnswer { allow_once, allow_always, deny };
 
 struct LinkContext {
+  Place place = Place::sandbox;
   boost::asio::any_io_executor executor;
   net::HttpClient& http;  // outlives the Link
   const Clock& clock;     // outlives the Link

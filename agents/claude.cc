@@ -156,7 +156,7 @@ Result<LaunchPlan> ClaudeAdapter::plan(const LaunchRequest& request) const {
 }
 
 std::unique_ptr<Link> ClaudeAdapter::link(LinkContext context, SignalSink sink) const {
-  auto signs = std::make_unique<ClaudeSigns>(context.session_id, context.clock);
+  auto signs = std::make_unique<ClaudeSigns>(context.session_id, context.clock, context.place);
   return make_terminal_link(
       std::move(context), std::move(sink),
       {.runner = "claude", .signs = std::move(signs), .status_folder = ".claude/sessions"});

@@ -154,8 +154,8 @@ std::optional<Sign> ClaudeSigns::status(const std::vector<std::string>& texts) {
     auto file = parse_json(text, "status", JsonLimits{.bytes = text.size(), .depth = kMaxStatusDepth});
     if (!file) return status_;  // half written: the rest follows
     if (!file->is_object() || text_at(*file, "sessionId").empty()) continue;
-    if (session_.empty() ? text_at(*file, "kind") == "interactive" : text_at(*file, "sessionId") == session_)
-      found.push_back(std::move(*file));
+    const bool alone = place_ == Place::sandbox && text_at(*file, "kind") == "interactive";
+    if (session_.empty() ? alone : text_at(*file, "sessionId") == session_) found.push_back(std::move(*file));
   }
   status_ = found.size() == 1 ? sign_of_status(found.front()) : std::nullopt;
   return status_;

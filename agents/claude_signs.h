@@ -13,8 +13,10 @@ namespace agentmesh::agents {
 
 class ClaudeSigns final : public RunnerSigns {
  public:
-  // `session`: the conversation as last known; empty: not known yet.
-  ClaudeSigns(std::string session, const Clock& clock) : session_(std::move(session)), clock_(clock) {}
+  // `session`: the conversation as last known; empty: not known yet. On the host other conversations of the
+  // user's have status files beside the agent's: before its own is known, none counts.
+  ClaudeSigns(std::string session, const Clock& clock, Place place)
+      : session_(std::move(session)), clock_(clock), place_(place) {}
 
   std::optional<Sign> title(std::string_view title) override;
   HookSaid hook(const nlohmann::json& hook) override;
@@ -28,6 +30,7 @@ class ClaudeSigns final : public RunnerSigns {
 
   std::string session_;
   const Clock& clock_;
+  Place place_;
   std::optional<Sign> status_;  // as last understood
 };
 

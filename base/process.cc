@@ -3,6 +3,11 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +46,7 @@ namespace process_v2 = boost::process::v2;
 
 constexpr Millis kDrainAfterExit{
     500};  // a grandchild may keep the pipe open; the child's own output is there by then
+constexpr std::string_view kUsualPath = "/usr/local/bin:/usr/bin:/bin";
 
 // Runs in the child between fork and exec: nothing above 2 survives the exec.
 struct CloseInherited {
@@ -70,6 +76,42 @@ struct ProcessGroup {
     return {};
   }
 };
+
+// Runs in the child between fork and exec, after its standard descriptors are the terminal's.
+struct TakeTerminal {
+  pid_t parent = 0;
+  rlim_t open_files = 0;
+
+  template <class Launcher>
+  boost::system::error_code on_exec_setup(Launcher&, const process_v2::filesystem::path&,
+                                          const char* const*&) const {
+    const auto last_error = [] { return boost::system::error_code(errno, boost::system::system_category()); };
+    ::setsid();
+    if (::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) return last_error();
+    // A parent that ended before this line would never be noticed.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) return last_error();
+    const rlimit files{open_files, open_files};
+    const rlimit core{0, 0};
+    if (::setrlimit(RLIMIT_NOFILE, &files) != 0 || ::setrlimit(RLIMIT_CORE, &core) != 0) return last_error();
+    ::umask(022);
+    for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    return {};
+  }
+};
+
+// A text as a file that only descriptors name; /dev/null for an empty one.
+Result<UniqueFd> input_file(std::string_view text) {
+  if (text.empty()) return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  UniqueFd file(::memfd_create("input", MFD_CLOEXEC));
+  const bool written = file.valid() &&
+                       ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::lseek(file.get(), 0, SEEK_SET) == 0;
+  if (!written) return pass(os_error("process", "cannot hand over its input", errno));
+  return file;
+}
 
 std::vector<std::string> environment_lines(const std::map<std::string, std::string>& env) {
   std::vector<std::string> lines;
@@ -211,12 +253,14 @@ Result<int> start_detached(const Detached& command) {
   if (!program) return pass(no_program(command.argv[0]));
   const UniqueFd log(::open(command.output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!log.valid()) return pass(os_error("process", "cannot open " + command.output.string(), errno));
+  const auto input = input_file(command.input);
+  if (!input) return pass(input.error());
   const std::vector<std::string> args(command.argv.begin() + 1, command.argv.end());
   const auto env = environment_lines(command.env);
   asio::io_context context;
   try {
     process_v2::process child(context, program->string(), args,
-                              process_v2::process_stdio{nullptr, log.get(), log.get()},
+                              process_v2::process_stdio{input->get(), log.get(), log.get()},
                               process_v2::process_environment(env), CloseInherited{}, NewSession{});
     const int pid = child.id();
     child.detach();
@@ -226,16 +270,60 @@ Result<int> start_detached(const Detached& command) {
   }
 }
 
+asio::awaitable<void> reap(asio::any_io_executor executor, int pid) {
+  const int fd = ::pidfd_open(pid, 0);
+  if (fd >= 0) {
+    asio::posix::stream_descriptor end(executor, fd);
+    boost::system::error_code ignored;
+    co_await end.async_wait(asio::posix::stream_descriptor::wait_read,
+                            asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  ::waitpid(pid, nullptr, WNOHANG);
+}
+
+bool signal_process(int pid, int signal, const std::function<bool()>& is_it) {
+  const UniqueFd process(::pidfd_open(pid, 0));
+  return process.valid() && is_it() && ::pidfd_send_signal(process.get(), signal, nullptr, 0) == 0;
+}
+
+Result<int> start_in_terminal(const InTerminal& command) {
+  const auto path = command.env.find("PATH");
+  const auto program =
+      find_program_in(path == command.env.end() ? kUsualPath : path->second, command.argv.at(0));
+  if (!program) return pass(no_program(command.argv[0]));
+  rlimit most{};
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  const std::vector<std::string> args(command.argv.begin() + 1, command.argv.end());
+  const auto env = environment_lines(command.env);
+  asio::io_context context;
+  try {
+    process_v2::process child(
+        context, program->string(), args,
+        process_v2::process_stdio{command.terminal, command.terminal, command.terminal},
+        process_v2::process_environment(env), process_v2::process_start_dir(command.workdir.string()),
+        TakeTerminal{::getpid(), std::min<rlim_t>(most.rlim_max, command.open_files)}, CloseInherited{});
+    const int pid = child.id();
+    child.detach();
+    return pid;
+  } catch (const boost::system::system_error& problem) {
+    return pass(os_error("process", "cannot start " + program->string(), problem.code().value()));
+  }
+}
+
 std::optional<std::filesystem::path> find_program(const std::string& name) {
-  const auto executable = [](const std::filesystem::path& path) {
+  const char* path = std::getenv("PATH");
+  return find_program_in(path == nullptr ? kUsualPath : path, name);
+}
+
+std::optional<std::filesystem::path> find_program_in(std::string_view path, const std::string& name) {
+  const auto executable = [](const std::filesystem::path& file) {
     std::error_code ec;
-    return std::filesystem::is_regular_file(path, ec) && ::access(path.c_str(), X_OK) == 0;
+    return std::filesystem::is_regular_file(file, ec) && ::access(file.c_str(), X_OK) == 0;
   };
   if (name.find('/') != std::string::npos) {
     return executable(name) ? std::optional<std::filesystem::path>(name) : std::nullopt;
   }
-  const char* path = std::getenv("PATH");
-  for (std::string_view folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+  for (std::string_view folder : split(path, ':')) {
     const auto candidate = std::filesystem::path(folder) / name;
     if (!folder.empty() && executable(candidate)) return candidate;
   }

@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/task.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -46,14 +48,36 @@ Task<Output> run(boost::asio::any_io_executor executor, Command command);
 struct Detached {
   std::vector<std::string> argv;
   std::map<std::string, std::string> env;
-  std::filesystem::path output;  // standard output and error are appended here; standard input is /dev/null
+  std::filesystem::path output;  // standard output and error are appended here
+  std::string input = {};        // standard input, handed over in memory; empty: /dev/null
 };
 
 // Starts a process in a session of its own that outlives us; answers its pid.
 Result<int> start_detached(const Detached& command);
 
+// Waits for the end of a process that start_detached() started, so that no dead child is left.
+boost::asio::awaitable<void> reap(boost::asio::any_io_executor executor, int pid);
+
+// Sends a signal to the process of that pid, if `is_it` still says so once the pid cannot become another's.
+// False: it is gone, is another by now, or is not ours to signal.
+bool signal_process(int pid, int signal, const std::function<bool()>& is_it);
+
+struct InTerminal {
+  std::vector<std::string> argv;  // argv[0] is looked up in the PATH of `env`
+  std::map<std::string, std::string> env;
+  std::filesystem::path workdir;  // absolute
+  int terminal = -1;              // the program's side of a pseudo-terminal
+  std::uint64_t open_files = 0;   // its limit of descriptors; never above ours
+};
+
+// Starts a program that leads a new session with that terminal, in its foreground: every signal at its
+// default, no core dump, umask 022. It is killed when the calling thread ends; the caller reaps it. Answers
+// its pid. Errors: not_found (no such program or folder), denied (not executable), internal.
+Result<int> start_in_terminal(const InTerminal& command);
+
 // The path of a program in PATH, if it is there and executable.
 std::optional<std::filesystem::path> find_program(const std::string& name);
+std::optional<std::filesystem::path> find_program_in(std::string_view path, const std::string& name);
 
 std::map<std::string, std::string> current_environment();
 // Those of our variables that are named and set. PATH is always there.

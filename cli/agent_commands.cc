@@ -129,6 +129,8 @@ Result<json> settings_of(const Arguments& arguments) {
   auto env = env_of(arguments);
   if (!env) return env;
   settings["env"] = std::move(*env);
+  if (arguments.has("--sandbox") || arguments.has("--no-sandbox"))
+    settings["sandbox"] = arguments.has("--sandbox");
   // The daemon checks again; here a mistake costs no daemon.
   if (auto checked = daemon::settings_from_json(settings); !checked) return pass(checked.error());
   return settings;
@@ -208,11 +210,15 @@ void print_agent(const json& agent) {
   line("runner", text_of(agent, "runner") +
                      (text_of(agent, "model").empty() ? "" : " with " + text_of(agent, "model")));
   line("workdir", text_of(agent, "workdir"));
-  line("container", text_of(box, "container_name"));
-  line("image", text_of(box, "image"));
-  line("limits", fmt::format("{} cpus, {}, {} pids, network {}", box["cpus"].get<double>(),
-                             format_size(box["memory_bytes"].get<std::uint64_t>()),
-                             box["pids"].get<std::int64_t>(), text_of(box, "network")));
+  if (box.is_null()) {
+    line("sandbox", "none: on the host, not limited");
+  } else {
+    line("container", text_of(box, "container_name"));
+    line("image", text_of(box, "image"));
+    line("limits", fmt::format("{} cpus, {}, {} pids, network {}", box["cpus"].get<double>(),
+                               format_size(box["memory_bytes"].get<std::uint64_t>()),
+                               box["pids"].get<std::int64_t>(), text_of(box, "network")));
+  }
   line("restarts",
        fmt::format("{} of {} within {}", agent["restarts"]["count"].get<int>(),
                    agent["restarts"]["limit"].get<int>(),
@@ -286,10 +292,6 @@ Result<int> run_start(const Arguments& arguments) {
   if (arguments.has("--sandbox") && arguments.has("--no-sandbox")) {
     return fail(ErrorCode::invalid, "usage", "--sandbox and --no-sandbox exclude each other");
   }
-  if (arguments.has("--no-sandbox")) {
-    return fail(ErrorCode::denied, "start", "this version runs agents only in a sandbox",
-                "leave --no-sandbox out");
-  }
   auto settings = settings_of(arguments);
   if (!settings) return pass(settings.error());
   const auto agent =
@@ -300,8 +302,9 @@ Result<int> run_start(const Arguments& arguments) {
     print(agent->dump() + "\n");
   } else {
     const std::string url = text_of(*agent, "serve_url");
-    print(fmt::format("{} is {} in {}{}\n", name->str(), text_of(*agent, "status"),
-                      text_of((*agent)["sandbox"], "container_name"),
+    const json& box = (*agent)["sandbox"];
+    print(fmt::format("{} is {} {}{}\n", name->str(), text_of(*agent, "status"),
+                      box.is_null() ? "on the host" : "in " + text_of(box, "container_name"),
                       url.empty() ? "" : ", served at " + url));
   }
   if (!arguments.has("--attach")) return 0;

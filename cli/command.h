@@ -88,5 +88,6 @@ Result<int> run_version(const Arguments& arguments);
 Result<int> run_completion(const Arguments& arguments);
 Result<int> run_pane_command(const Arguments& arguments);
 Result<int> run_hook_command(const Arguments& arguments);
+Result<int> run_hold_command(const Arguments& arguments);
 
 }  // namespace agentmesh::cli

@@ -12,14 +12,15 @@ const PositionalSpec kOptionalName{"NAME", "the agent", false, false};
 
 const std::vector<OptionSpec> kStartOptions{
     {"--name", "NAME", "the agent, instead of the first argument", "", false},
-    {"--sandbox", "", "run in a container (always so in this version)", "", false},
-    {"--no-sandbox", "", "run on the host (not in this version)", "", false},
+    {"--sandbox", "", "run in a container, whatever the configuration says", "", false},
+    {"--no-sandbox", "", "run on the host, with everything that you may do", "", false},
     {"--sandbox-image", "IMAGE", "image to run (agentmesh/sandbox:latest)", "AGENTMESH_SANDBOX_IMAGE", false},
     {"--sandbox-cpu", "N", "CPUs (1)", "AGENTMESH_SANDBOX_CPU", false},
     {"--sandbox-memory", "SIZE", "memory (by the runner)", "AGENTMESH_SANDBOX_MEMORY", false},
     {"--sandbox-pids", "N", "processes and threads (512)", "AGENTMESH_SANDBOX_PIDS", false},
     {"--network", "none|egress|bridge", "network (egress)", "AGENTMESH_NETWORK", false},
-    {"--permissions", "open|ask|own", "what the agent must ask for (open)", "AGENTMESH_PERMISSIONS", false},
+    {"--permissions", "open|ask|own", "what the agent must ask for (open; own on the host)",
+     "AGENTMESH_PERMISSIONS", false},
     {"--runner", "opencode|claude|codex|gemini|custom", "kind of agent (opencode)", "AGENTMESH_RUNNER",
      false},
     {"--command", "CMD", "program of the runner custom", "", false},
@@ -161,6 +162,12 @@ const std::vector<CommandSpec> kCommands{
      {{"RUNNER", "whose hook", true, false}},
      {{"--wait", "", "stay until the question is answered", "", false}},
      run_hook_command,
+     true},
+    {"hold",
+     "the process that holds a run on the host",
+     {{"FOLDER", "the run's", true, false}},
+     {},
+     run_hold_command,
      true},
 };
 

@@ -1,4 +1,4 @@
-// init, up, down, doctor, daemon, hub, version, completion, pane.
+// init, up, down, doctor, daemon, hub, version, completion, pane, hold.
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -10,6 +10,7 @@
 #include "cli/pane.h"
 #include "config/load.h"
 #include "daemon/daemon.h"
+#include "host/holder.h"
 #include "hub/server.h"
 
 #include <iostream>
@@ -191,6 +192,10 @@ Result<int> run_pane_command(const Arguments& arguments) {
 
 Result<int> run_hook_command(const Arguments& arguments) {
   return run_hook(arguments.text("RUNNER"), arguments.has("--wait") ? HookStay::wait : HookStay::leave);
+}
+
+Result<int> run_hold_command(const Arguments& arguments) {
+  return host::run_holder(arguments.text("FOLDER"));
 }
 
 }  // namespace agentmesh::cli

@@ -24,6 +24,7 @@ AgentSettings merge(const AgentSettings& upper, const AgentSettings& lower) {
   fill(merged.network, lower.network);
   fill(merged.permissions, lower.permissions);
   fill(merged.serve_port, lower.serve_port);
+  fill(merged.sandbox, lower.sandbox);
   merged.mounts.insert(merged.mounts.begin(), lower.mounts.begin(), lower.mounts.end());
   merged.env.insert(lower.env.begin(), lower.env.end());
   return merged;
@@ -37,6 +38,7 @@ AgentSettings built_in() {
   settings.pids = 512;
   settings.network = "egress";
   settings.permissions = "open";
+  settings.sandbox = true;
   return settings;
 }
 

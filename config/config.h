@@ -48,12 +48,14 @@ struct AgentSettings {
   std::optional<std::string> network;
   std::optional<std::string> permissions;  // open | ask | own
   std::optional<std::int64_t> serve_port;  // of the loopback, for the runner's server; unset: its terminal
+  std::optional<bool> sandbox;             // false: on the host
   std::vector<std::string> mounts;         // SRC:DST[:ro|:rw]; layers add up
   std::map<std::string, std::string> env;  // layers add up, the upper one wins
 };
 
 struct Sandbox {
   std::vector<std::string> allow_mounts;  // more roots that --mount may name
+  bool required = false;                  // no agent runs on the host
 };
 
 struct Watchdog {

@@ -234,6 +234,14 @@ Result<void> apply_env(AgentSettings& settings, const Value& value) {
   return {};
 }
 
+// From the environment it comes as a text.
+Result<bool> truth_of(const Value& value) {
+  if (const auto truth = value.node.value_exact<bool>()) return *truth;
+  const auto text = value.node.value_exact<std::string>();
+  if (text && value.place.line == 0 && (*text == "true" || *text == "false")) return *text == "true";
+  return value.place.wrong("must be true or false", "");
+}
+
 ApplyAgent agent_choice(std::optional<std::string> AgentSettings::* field, std::vector<std::string> allowed) {
   return [=](AgentSettings& settings, const Value& value) -> Result<void> {
     auto found = one_of(value, allowed);
@@ -258,6 +266,7 @@ const std::map<std::string, ApplyAgent>& agent_keys() {
       {"permissions", agent_choice(&AgentSettings::permissions, {"open", "ask", "own"})},
       {"serve_port",
        [](AgentSettings& s, const Value& v) { return assign(whole_of(v, 1, 65'535), s.serve_port); }},
+      {"sandbox", [](AgentSettings& s, const Value& v) { return assign(truth_of(v), s.sandbox); }},
       {"mounts", [](AgentSettings& s, const Value& v) { return assign(list_of(v), s.mounts); }},
       {"env", apply_env},
   };
@@ -281,7 +290,8 @@ const std::map<std::string, Section>& sections() {
       {"tmux", {{"socket", text(&C::tmux, &Tmux::socket)}}},
       {"sandbox",
        {{"allow_mounts",
-         [](Config& c, const Value& v) { return assign(list_of(v), c.sandbox.allow_mounts); }}}},
+         [](Config& c, const Value& v) { return assign(list_of(v), c.sandbox.allow_mounts); }},
+        {"required", [](Config& c, const Value& v) { return assign(truth_of(v), c.sandbox.required); }}}},
       {"watchdog",
        {{"stuck_after", duration(&C::watchdog, &W::stuck_after, Millis{1000})},
         {"nudge_wait", duration(&C::watchdog, &W::nudge_wait, Millis{1000})},

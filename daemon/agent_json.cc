@@ -68,6 +68,10 @@ class Object {
 };
 
 void write_sandbox(std::string& out, const Entry& entry) {
+  if (entry.spec.place == agents::Place::host) {
+    out += "null";
+    return;
+  }
   const bool exists = wd::may_exist(entry.agent);
   Object object(out);
   object.text_or_null("container_id", exists ? entry.agent.container_id : "");

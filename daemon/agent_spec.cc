@@ -104,6 +104,42 @@ Result<void> take_port(const json& object, config::AgentSettings& into) {
   return take(object, "serve_port", into.serve_port, is_whole, port);
 }
 
+// What a flag asks of the container cannot be had without one.
+Result<void> no_container_flags(const config::AgentSettings& flags) {
+  const std::array<std::pair<bool, std::string_view>, 7> asked{{
+      {flags.image.has_value(), "--sandbox-image"},
+      {flags.cpus.has_value(), "--sandbox-cpu"},
+      {flags.memory_bytes.has_value(), "--sandbox-memory"},
+      {flags.pids.has_value(), "--sandbox-pids"},
+      {flags.network.has_value(), "--network"},
+      {!flags.mounts.empty(), "--mount"},
+      {flags.serve_port.has_value(), "--serve"},
+  }};
+  for (const auto& [given, option] : asked) {
+    if (given)
+      return fail(ErrorCode::invalid, "start", fmt::format("{} has no meaning on the host", option),
+                  "leave it out, or leave --no-sandbox out");
+  }
+  return {};
+}
+
+// A runner with rules of its own is not told to ask for nothing where no container bounds what it does.
+Result<AgentSpec> on_host(AgentSpec spec, const config::AgentSettings& own) {
+  spec.place = agents::Place::host;
+  spec.image.clear();
+  spec.cpus = 0;
+  spec.memory_bytes = 0;
+  spec.pids = 0;
+  spec.network.clear();
+  spec.mounts.clear();
+  spec.serve_port = 0;
+  spec.permissions = own.permissions.value_or("own");
+  if (spec.permissions != "open" || spec.runner == "custom") return spec;
+  return fail(ErrorCode::denied, "permissions",
+              fmt::format("{} must not act unasked where no sandbox bounds it", spec.runner),
+              "rule: open-needs-sandbox; use a sandbox, or --permissions ask or own");
+}
+
 Result<void> known_network(const std::string& network) {
   if (network == "none" || network == "bridge") return {};
   if (network == "egress") {
@@ -118,7 +154,8 @@ Result<void> known_network(const std::string& network) {
 }  // namespace
 
 json to_json(const AgentSpec& spec) {
-  return json{{"runner", spec.runner},
+  return json{{"place", to_string(spec.place)},
+              {"runner", spec.runner},
               {"model", spec.model},
               {"model_url", spec.model_url},
               {"command", spec.command},
@@ -137,6 +174,8 @@ json to_json(const AgentSpec& spec) {
 Result<AgentSpec> spec_from_json(const json& row) {
   try {
     AgentSpec spec;
+    // Rows before 0.2 have no place.
+    if (row.value("place", "") == to_string(agents::Place::host)) spec.place = agents::Place::host;
     row.at("runner").get_to(spec.runner);
     row.at("model").get_to(spec.model);
     spec.model_url = row.value("model_url", "");  // rows before 0.2 have none
@@ -160,15 +199,20 @@ Result<AgentSpec> spec_from_json(const json& row) {
 
 Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
                                const config::AgentSettings& flags, const std::string& current_folder) {
-  config::AgentSettings settings = flags;
-  if (const auto own = config.agents.find(name); own != config.agents.end())
-    settings = merge(settings, own->second);
-  settings = merge(merge(settings, config.defaults), config::built_in());
+  config::AgentSettings own = flags;
+  if (const auto section = config.agents.find(name); section != config.agents.end())
+    own = merge(own, section->second);
+  config::AgentSettings settings = merge(merge(own, config.defaults), config::built_in());
+  const agents::Place place = *settings.sandbox ? agents::Place::sandbox : agents::Place::host;
+  if (auto allowed = allow_place(place, config); !allowed) return pass(allowed.error());
   const auto adapter = agents::find_adapter(*settings.runner);
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
-  if (auto served = can_be_served(settings, (*adapter)->facts()); !served) return pass(served.error());
-  if (auto checked = known_network(*settings.network); !checked) return pass(checked.error());
+  const bool on_the_host = place == agents::Place::host;
+  const auto fits = on_the_host ? no_container_flags(flags) : known_network(*settings.network);
+  if (auto served = on_the_host ? Result<void>{} : can_be_served(settings, (*adapter)->facts()); !served)
+    return pass(served.error());
+  if (!fits) return pass(fits.error());
   if (!permissions_from(*settings.permissions)) {
     return fail(ErrorCode::invalid, "start", fmt::format("permissions cannot be '{}'", *settings.permissions),
                 "open, ask or own");
@@ -176,26 +220,28 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
   if (!settings.workdir && !current_folder.empty()) settings.workdir = current_folder;
   if (!settings.workdir)
     return fail(ErrorCode::invalid, "start", "no workdir", "name one with --workdir DIR");
-  return AgentSpec{.runner = *settings.runner,
-                   .model = settings.model.value_or(""),
-                   .model_url = settings.model_url.value_or(""),
-                   .command = settings.command.value_or(""),
-                   .workdir = *settings.workdir,
-                   .image = *settings.image,
-                   .cpus = *settings.cpus,
-                   .memory_bytes = settings.memory_bytes.value_or((*adapter)->facts().memory_bytes),
-                   .pids = *settings.pids,
-                   .network = *settings.network,
-                   .permissions = *settings.permissions,
-                   .serve_port = static_cast<std::uint16_t>(settings.serve_port.value_or(0)),
-                   .mounts = settings.mounts,
-                   .env = settings.env};
+  AgentSpec spec{.runner = *settings.runner,
+                 .model = settings.model.value_or(""),
+                 .model_url = settings.model_url.value_or(""),
+                 .command = settings.command.value_or(""),
+                 .workdir = *settings.workdir,
+                 .image = *settings.image,
+                 .cpus = *settings.cpus,
+                 .memory_bytes = settings.memory_bytes.value_or((*adapter)->facts().memory_bytes),
+                 .pids = *settings.pids,
+                 .network = *settings.network,
+                 .permissions = *settings.permissions,
+                 .serve_port = static_cast<std::uint16_t>(settings.serve_port.value_or(0)),
+                 .mounts = settings.mounts,
+                 .env = settings.env};
+  if (place == agents::Place::host) return on_host(std::move(spec), own);
+  return spec;
 }
 
 Result<config::AgentSettings> settings_from_json(const json& object) {
-  constexpr std::array<std::string_view, 14> kKnown{"permissions", "runner", "model", "model_url", "command",
-                                                    "workdir",     "image",  "cpus",  "memory",    "pids",
-                                                    "network",     "mounts", "env",   "serve_port"};
+  constexpr std::array<std::string_view, 15> kKnown{
+      "permissions", "runner", "model",   "model_url", "command", "workdir",    "image",  "cpus",
+      "memory",      "pids",   "network", "mounts",    "env",     "serve_port", "sandbox"};
   if (!object.is_object()) return fail(ErrorCode::invalid, "start", "settings must be an object");
   for (const auto& [key, unused] : object.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
@@ -215,6 +261,11 @@ Result<config::AgentSettings> settings_from_json(const json& object) {
   text("image", settings.image);
   text("network", settings.network);
   text("permissions", settings.permissions);
+  if (done) {
+    done = take(
+        object, "sandbox", settings.sandbox, [](const json& v) { return v.is_boolean(); },
+        [](const json& v) -> Result<bool> { return v.get<bool>(); });
+  }
   if (done) done = take_numbers(object, settings);
   if (done) done = take_port(object, settings);
   if (done) done = take_mounts(object, settings);
@@ -228,6 +279,14 @@ std::optional<agents::Permissions> permissions_from(std::string_view text) {
   if (text == "ask") return agents::Permissions::ask;
   if (text == "own") return agents::Permissions::own;
   return std::nullopt;
+}
+
+std::string_view to_string(agents::Place place) { return place == agents::Place::host ? "host" : "sandbox"; }
+
+Result<void> allow_place(agents::Place place, const config::Config& config) {
+  if (place == agents::Place::sandbox || !config.sandbox.required) return {};
+  return fail(ErrorCode::denied, "start", "no agent may run on the host: a sandbox is required",
+              "rule: sandbox-required ([sandbox] required in config.toml); leave --no-sandbox out");
 }
 
 std::string hash_of(const AgentSpec& spec) { return sha256_hex(to_json(spec).dump()); }

@@ -17,12 +17,14 @@
 namespace agentmesh::daemon {
 
 struct AgentSpec {
+  agents::Place place = agents::Place::sandbox;
   std::string runner;
   std::string model;
   std::string model_url;  // empty: the runner's own configuration decides
   std::string command;
   std::string workdir;  // resolved by the mount policy
-  std::string image;    // as the person named it; resolved to an id at each create
+  // Of the container; all empty on the host.
+  std::string image;  // as the person named it; resolved to an id at each create
   double cpus = 1.0;
   std::uint64_t memory_bytes = 0;
   std::int64_t pids = 0;
@@ -41,8 +43,10 @@ nlohmann::json to_json(const AgentSpec& spec);
 Result<AgentSpec> spec_from_json(const nlohmann::json& row);
 
 // Flags over [agents.NAME] over [defaults] over built in; the workdir is `current_folder` when no layer names
-// one. Errors: invalid (bad runner, no command for custom), denied (an environment value that looks like a
-// real secret).
+// one. On the host: what is the container's is left empty, and the permissions are the runner's own unless a
+// flag or [agents.NAME] says otherwise. Errors: invalid (bad runner, no command for custom, a flag that needs
+// a container), denied (an environment value that looks like a real secret; on the host although a sandbox is
+// required, or with open permissions).
 Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& name,
                                const config::AgentSettings& flags, const std::string& current_folder);
 
@@ -50,6 +54,11 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
 Result<config::AgentSettings> settings_from_json(const nlohmann::json& object);
 
 std::optional<agents::Permissions> permissions_from(std::string_view text);
+
+std::string_view to_string(agents::Place place);  // sandbox, host
+
+// Asked again at every start of a run: the policy may have become stricter. Errors: denied.
+Result<void> allow_place(agents::Place place, const config::Config& config);
 
 std::string hash_of(const AgentSpec& spec);
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "daemon/doctor.h"
 #include "daemon/engine_inquiry.h"
+#include "daemon/host_launch.h"
 #include "daemon/launch.h"
 #include "daemon/loopback_port.h"
 #include "sandbox/image.h"
@@ -158,6 +159,21 @@ class Control {
 
   // Everything that can be said before anything is done: paths, limits, engine, image, tmux.
   Task<> check(const AgentName& name, AgentSpec& spec) {
+    const bool on_host = spec.place == agents::Place::host;
+    auto fits = on_host ? check_host(name, spec) : co_await check_sandbox(name, spec);
+    if (!fits) co_return fits;
+    if (auto up = co_await parts_.tmux.ensure(); !up) co_return pass(up.error());
+    co_return Result<void>{};
+  }
+
+  static Result<> check_host(const AgentName& name, AgentSpec& spec) {
+    const auto workdir = check_host_launch(spec, name);
+    if (!workdir) return pass(workdir.error());
+    spec.workdir = *workdir;
+    return {};
+  }
+
+  Task<> check_sandbox(const AgentName& name, AgentSpec& spec) {
     if (auto alive = co_await parts_.engine.ping(); !alive) co_return pass(alive.error());
     const auto host = co_await parts_.effects.capacity();
     const auto workspace = check_launch(spec, name, parts_.policy, host);
@@ -166,7 +182,6 @@ class Control {
     if (auto free = port_is_free(name, spec); !free) co_return free;
     if (auto image = co_await sandbox::resolve_image(parts_.engine, spec.image); !image)
       co_return pass(image.error());
-    if (auto up = co_await parts_.tmux.ensure(); !up) co_return pass(up.error());
     co_return Result<void>{};
   }
 
@@ -422,7 +437,12 @@ class Control {
   }
 
   Task<Reply> doctor(ServerRequest) {
-    const auto findings = co_await examine(parts_.engine, parts_.tmux, parts_.home, parts_.config);
+    HostAgents host;
+    for (const auto& [name, entry] : parts_.supervisor.entries()) {
+      const bool wanted = entry->agent.wanted == wd::Wanted::running;
+      if (wanted && entry->spec.place == agents::Place::host) host.names.push_back(name);
+    }
+    const auto findings = co_await examine(parts_.engine, parts_.tmux, parts_.home, parts_.config, host);
     co_return ok(to_json(findings));
   }
 

@@ -115,6 +115,7 @@ std::string restart_line(const json& report) {
 
 std::string container_line(const json& report) {
   const json& container = member(report, "container");
+  if (!container.is_object()) return "none: on the host";
   const std::string image_id = text_at(container, "image_id");
   const std::size_t colon = image_id.find(':');
   const std::string short_image =
@@ -125,6 +126,7 @@ std::string container_line(const json& report) {
 
 std::string limits_line(const json& report) {
   const json& limits = member(report, "limits");
+  if (!limits.is_object()) return "none";
   const json& cpus = member(limits, "cpus");
   return fmt::format("{} cpus, {} of memory, {} pids", cpus.is_number() ? cpus.get<double>() : 0.0,
                      size_text(whole_at(limits, "memory_bytes").value_or(0)),
@@ -133,7 +135,8 @@ std::string limits_line(const json& report) {
 
 std::string usage_line(const json& report) {
   const json& usage = member(report, "usage");
-  if (!usage.is_object()) return "not seen: it ended too soon";
+  const bool held = !member(report, "container").is_object();
+  if (!usage.is_object()) return held ? "not known: its holder was killed" : "not seen: it ended too soon";
   const std::string before = span_between(text_at(usage, "seen_at"), text_at(report, "at"));
   return fmt::format("{} of memory at most, {} of CPU time{}",
                      size_text(whole_at(usage, "peak_memory_bytes").value_or(0)),
@@ -203,6 +206,21 @@ Result<void> rotate(const fs::path& path, std::int64_t files) {
   return pass(os_error("crash", "cannot rotate " + path.string(), ec.value()));
 }
 
+bool on_host(const AgentSpec& spec) { return spec.place == agents::Place::host; }
+
+json container_json(const CrashReport& report) {
+  if (on_host(report.spec)) return nullptr;
+  return {{"id", report.container_id},
+          {"name", container_name(*AgentName::parse(report.agent), report.asked.run)},
+          {"image", report.spec.image},
+          {"image_id", text_or_null(report.image_id)}};
+}
+
+json limits_json(const AgentSpec& spec) {
+  if (on_host(spec)) return nullptr;
+  return {{"cpus", spec.cpus}, {"memory_bytes", spec.memory_bytes}, {"pids", spec.pids}};
+}
+
 }  // namespace
 
 std::string_view to_string(RunStage stage) {
@@ -256,13 +274,8 @@ json to_json(const CrashReport& report) {
       {"out_of_memory", {{"main", exit.oom_main}, {"child", exit.oom_child}}},
       {"restart", {{"number", report.asked.restart_number}, {"limit", report.asked.restart_limit}}},
       {"next_restart_at", time_or_null(report.asked.next_restart_at)},
-      {"container",
-       {{"id", report.container_id},
-        {"name", container_name(*AgentName::parse(report.agent), report.asked.run)},
-        {"image", report.spec.image},
-        {"image_id", text_or_null(report.image_id)}}},
-      {"limits",
-       {{"cpus", report.spec.cpus}, {"memory_bytes", report.spec.memory_bytes}, {"pids", report.spec.pids}}},
+      {"container", container_json(report)},
+      {"limits", limits_json(report.spec)},
       {"usage", usage_json(report.usage)},
       {"runner", report.spec.runner},
       {"model", report.spec.model},

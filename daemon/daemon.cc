@@ -115,14 +115,18 @@ class Daemon {
         deliverer_(tmux_, io.get_executor()),
         events_(journal_, clock),
         notifier_(io, clock, config.notify, events_, tmux_, http_, {}),
-        effects_(engine_, policy_, home, journal_.owner()),
-        panes_(io.get_executor(), tmux_, home, {.program = own_path(), .engine_socket = engine_socket_}),
-        prober_(find_in_engine(engine_), clock, offload_, {}),
+        host_(
+            io.get_executor(), http_,
+            {.folder = home.host_runs(), .program = own_path(), .owner = journal_.owner()},
+            [this](const host::RunIdentity& run, int exit_code) { supervisor_.on_host_end(run, exit_code); }),
+        effects_({engine_, engine_socket_, host_, policy_, config, home, journal_.owner()}),
+        panes_(io.get_executor(), tmux_, home, {.program = own_path()}),
+        prober_(find_process(engine_, host_), clock, offload_, {}),
         usage_(io, engine_, clock, {}),
         client_(hub::make_hub_client(
             io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
         hub_(io, *client_, journal_, events_, clock, host_identity(home)),
-        supervisor_(World{io, clock, config, home, journal_, events_, notifier_, engine_, tmux_, http_,
+        supervisor_(World{io, clock, config, home, journal_, events_, notifier_, engine_, host_, tmux_, http_,
                           effects_, panes_, prober_, usage_},
                     hooks()),
         mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
@@ -201,13 +205,13 @@ class Daemon {
     if (!stopping_) supervisor_.on_tmux_event(event);
   }
 
-  // The pane still shows the last screen (it is kept until the report is written); without one, the engine's
-  // log.
-  asio::awaitable<std::string> last_text(AgentName agent, RunId run) {
+  // The pane still shows the last screen (it is kept until the report is written); without one, what the
+  // engine or the run's holder kept.
+  asio::awaitable<std::string> last_text(RunPlace run) {
     const int lines = static_cast<int>(config_.crash.lines);
-    if (auto text = co_await panes_.text(agent, lines); text && !trim(*text).empty()) co_return tidy(*text);
-    const auto log =
-        co_await engine_.logs(container_name(agent, run), {.tail_lines = static_cast<std::uint32_t>(lines)});
+    if (auto text = co_await panes_.text(run.agent, lines); text && !trim(*text).empty())
+      co_return tidy(*text);
+    const auto log = co_await effects_.logs(run, static_cast<std::uint32_t>(lines));
     co_return log ? plain_text(*log) : "(no terminal text: " + describe(log.error()) + ")";
   }
 
@@ -226,6 +230,13 @@ class Daemon {
         asio::detached);
   }
 
+  std::optional<Usage> used_by(const Entry& entry, RunId run) const {
+    if (entry.spec.place == agents::Place::sandbox) return usage_.of(entry.agent.name, run);
+    const auto end = host_.end_of(host_.id_of(entry.agent.name, run));
+    if (!end) return std::nullopt;
+    return Usage{end->use.peak_memory_bytes, end->use.cpu, end->at};
+  }
+
   asio::awaitable<void> report(Entry& entry, wd::WriteCrashReport asked) {
     const AgentName agent = entry.agent.name;
     CrashReport crash{.at = clock_.now(),
@@ -235,14 +246,16 @@ class Daemon {
                       .started_at = entry.agent.started_at,
                       .container_id = entry.agent.container_id,
                       .spec = entry.spec,
-                      .usage = usage_.of(agent, asked.run),
+                      .usage = used_by(entry, asked.run),
                       .assignments = assignments_of(mailbox_.open_items(agent))};
     const RunStage created = crash.container_id.empty() ? RunStage::create : RunStage::launch;
     crash.stage = stage_of(asked.exit.reason, entry.up_run == asked.run ? RunStage::run : created);
     if (auto events = journal_.last_events_of(agent.str(), kCrashEvents)) crash.events = std::move(*events);
-    crash.terminal = co_await last_text(agent, asked.run);
-    if (const auto details = co_await engine_.inspect(container_name(agent, asked.run)))
-      crash.image_id = details->image_id;
+    crash.terminal = co_await last_text(run_of(entry, asked.run));
+    if (entry.spec.place == agents::Place::sandbox) {
+      if (const auto details = co_await engine_.inspect(container_name(agent, asked.run)))
+        crash.image_id = details->image_id;
+    }
     const nlohmann::json report = to_json(crash);
     const auto added = journal_.add_crash({agent.str(), asked.run.value, dump_json(report)}, crash.at);
     if (!added) log_error(added.error());
@@ -265,6 +278,7 @@ class Daemon {
   tmux::Deliverer deliverer_;
   EventLog events_;
   Notifier notifier_;
+  host::Runs host_;
   Effects effects_;
   Panes panes_;
   Offload offload_;

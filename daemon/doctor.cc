@@ -106,10 +106,24 @@ void notify_findings(std::vector<Finding>& findings, const config::Notify& notif
              : bad("notify webhook", "nothing is sent: " + secret.error().what, secret.error().hint));
 }
 
+Finding host_agents(const HostAgents& host, const config::Config& config) {
+  if (host.names.empty()) {
+    return good("host", config.sandbox.required ? "a sandbox is required: no agent is started on the host"
+                                                : "no agent runs without a sandbox");
+  }
+  const std::string rights = ::geteuid() == 0 ? "everything root may do" : "everything your user may do";
+  return warn(
+      "host",
+      fmt::format("without a sandbox: {}. They may do {}, and their memory, CPU and processes are not "
+                  "limited",
+                  fmt::join(host.names, ", "), rights),
+      "agentmesh start NAME --sandbox, or [sandbox] required = true");
+}
+
 }  // namespace
 
 asio::awaitable<std::vector<Finding>> examine(sandbox::Engine& engine, tmux::Tmux& tmux, const Home& home,
-                                              const config::Config& config) {
+                                              const config::Config& config, const HostAgents& host) {
   std::vector<Finding> findings;
   const auto version = co_await engine.version();
   findings.push_back(version ? good("engine", fmt::format("{} speaks API {}", version->version, version->api))
@@ -130,6 +144,7 @@ asio::awaitable<std::vector<Finding>> examine(sandbox::Engine& engine, tmux::Tmu
   findings.push_back(user());
   findings.push_back(clock_finding());
   notify_findings(findings, config.notify);
+  findings.push_back(host_agents(host, config));
   co_return findings;
 }
 

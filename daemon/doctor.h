@@ -24,8 +24,13 @@ struct Finding {
   std::string cure;  // empty when ok
 };
 
+struct HostAgents {
+  std::vector<std::string> names;  // of those that run without a sandbox
+};
+
 boost::asio::awaitable<std::vector<Finding>> examine(sandbox::Engine& engine, tmux::Tmux& tmux,
-                                                     const Home& home, const config::Config& config);
+                                                     const Home& home, const config::Config& config,
+                                                     const HostAgents& host);
 nlohmann::json to_json(const std::vector<Finding>& findings);
 std::string_view to_string(Grade grade);
 

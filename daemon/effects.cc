@@ -1,6 +1,6 @@
 #include "daemon/effects.h"
 
-#include "base/log.h"
+#include "daemon/host_launch.h"
 #include "sandbox/image.h"
 
 #include <signal.h>
@@ -17,38 +17,46 @@ std::string label(const sandbox::ContainerDetails& container, std::string_view k
 
 }  // namespace
 
-Effects::Effects(sandbox::Engine& engine, const sandbox::MountPolicy& policy, const Home& home,
-                 std::string owner)
-    : engine_(engine), policy_(policy), home_(home), owner_(std::move(owner)) {}
-
 boost::asio::awaitable<sandbox::HostCapacity> Effects::capacity() {
   if (host_.cpus == 0) {
-    if (const auto info = co_await engine_.info()) host_ = {info->cpus, info->memory_bytes};
+    if (const auto info = co_await parts_.engine.info()) host_ = {info->cpus, info->memory_bytes};
   }
   co_return host_;
 }
 
 Task<std::string> Effects::create(AgentSpec spec, LaunchInput input) {
+  if (auto allowed = allow_place(spec.place, parts_.config); !allowed) co_return pass(allowed.error());
+  if (spec.place == agents::Place::host) co_return co_await create_on_host(std::move(spec), std::move(input));
+  co_return co_await create_in_sandbox(std::move(spec), std::move(input));
+}
+
+Task<std::string> Effects::create_on_host(AgentSpec spec, LaunchInput input) {
+  auto launch = prepare_host_launch(spec, input, parts_.home);
+  if (!launch) co_return pass(launch.error());
+  co_return co_await parts_.host.create(input.name, input.run, std::move(*launch));
+}
+
+Task<std::string> Effects::create_in_sandbox(AgentSpec spec, LaunchInput input) {
   const std::string name = container_name(input.name, input.run);
-  auto image = co_await sandbox::resolve_image(engine_, spec.image);
+  auto image = co_await sandbox::resolve_image(parts_.engine, spec.image);
   if (!image) co_return pass(image.error());
   input.image_id = *image;
-  input.owner = owner_;
+  input.owner = parts_.owner;
   const auto host = co_await capacity();
-  const auto workspace = policy_.workspace(spec.workdir);
+  const auto workspace = parts_.policy.workspace(spec.workdir);
   if (!workspace) co_return pass(workspace.error());
-  auto run = prepare_launch(spec, input, home_, policy_, host);
+  auto run = prepare_launch(spec, input, parts_.home, parts_.policy, host);
   if (!run) co_return pass(run.error());
-  auto created = co_await engine_.create(name, std::move(*run));
+  auto created = co_await parts_.engine.create(name, std::move(*run));
   if (created) workspaces_.insert_or_assign(*created, *workspace);
   if (created || created.error().code != ErrorCode::conflict) co_return created;
   co_return co_await adopt(name, input);
 }
 
 Task<std::string> Effects::adopt(const std::string& container, const LaunchInput& input) {
-  const auto found = co_await engine_.inspect(container);
+  const auto found = co_await parts_.engine.inspect(container);
   if (!found) co_return pass(found.error());
-  if (label(*found, sandbox::kOwnerLabel) == owner_ &&
+  if (label(*found, sandbox::kOwnerLabel) == parts_.owner &&
       label(*found, sandbox::kAgentLabel) == input.name.str()) {
     co_return found->id;
   }
@@ -57,29 +65,49 @@ Task<std::string> Effects::adopt(const std::string& container, const LaunchInput
                  fmt::format("remove it (docker rm -f {}) or choose another name", container));
 }
 
-Task<> Effects::start(std::string container_id) {
-  if (const auto known = workspaces_.extract(container_id); known) {
+Task<> Effects::start(std::string id) {
+  if (id.starts_with(host::kIdPrefix)) co_return co_await parts_.host.start(std::move(id));
+  if (const auto known = workspaces_.extract(id); known) {
     if (auto same = sandbox::recheck(known.mapped()); !same) co_return pass(same.error());
   }
-  auto done = co_await engine_.start(std::move(container_id));
+  auto done = co_await parts_.engine.start(std::move(id));
   co_return done;
 }
 
-Task<> Effects::stop(AgentName agent, RunId run, Millis timeout) {
-  auto done = co_await engine_.stop(container_name(agent, run), timeout);
+Task<> Effects::stop(RunPlace run, Millis timeout) {
+  if (run.place == agents::Place::host) co_return co_await parts_.host.stop(host_id(run), timeout);
+  auto done = co_await parts_.engine.stop(container_name(run.agent, run.run), timeout);
   co_return done;
 }
 
-Task<> Effects::kill(AgentName agent, RunId run) {
-  auto done = co_await engine_.kill(container_name(agent, run), SIGKILL);
+Task<> Effects::kill(RunPlace run) {
+  if (run.place == agents::Place::host) co_return co_await parts_.host.kill(host_id(run));
+  auto done = co_await parts_.engine.kill(container_name(run.agent, run.run), SIGKILL);
   const bool ended = !done && done.error().code == ErrorCode::conflict;  // it does not run: that was the aim
   if (ended) co_return Result<void>{};
   co_return done;
 }
 
-Task<> Effects::remove(AgentName agent, RunId run) {
-  auto done = co_await engine_.remove(container_name(agent, run));
+Task<> Effects::remove(RunPlace run) {
+  if (run.place == agents::Place::host) co_return co_await parts_.host.remove(host_id(run));
+  auto done = co_await parts_.engine.remove(container_name(run.agent, run.run));
   co_return done;
+}
+
+Task<> Effects::remove_stray(std::string id) {
+  if (id.starts_with(host::kIdPrefix)) co_return co_await parts_.host.remove(std::move(id));
+  co_return co_await parts_.engine.remove(std::move(id));
+}
+
+Task<std::string> Effects::logs(RunPlace run, std::uint32_t lines) {
+  if (run.place == agents::Place::host) co_return co_await parts_.host.logs(host_id(run), lines);
+  co_return co_await parts_.engine.logs(container_name(run.agent, run.run), {.tail_lines = lines});
+}
+
+sandbox::AttachTarget Effects::terminal_of(const RunPlace& run) const {
+  const std::string name = container_name(run.agent, run.run);
+  if (run.place == agents::Place::sandbox) return {parts_.engine_socket, "", name};
+  return {parts_.host.socket_of(host_id(run)).string(), "", name};
 }
 
 }  // namespace agentmesh::daemon

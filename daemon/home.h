@@ -24,6 +24,7 @@ struct Home {
   std::filesystem::path crash_log(const AgentName& agent) const {
     return logs() / ("crash-" + agent.str() + ".log");
   }
+  std::filesystem::path host_runs() const { return root / "host"; }
   std::filesystem::path agent_home(const AgentName& agent) const {
     return root / "agents" / agent.str() / "home";
   }

@@ -46,50 +46,74 @@ Task<watchdog::ContainerSeen> seen(sandbox::Engine& engine, sandbox::ContainerSu
   co_return container;
 }
 
-Task<std::vector<tmux::Pane>> panes(tmux::Tmux& tmux) {
-  if (auto up = co_await tmux.ensure(); !up) co_return pass(up.error());
-  co_return co_await tmux.list();
-}
-
-}  // namespace
-
-Task<Sight> look(sandbox::Engine& engine, tmux::Tmux& tmux, std::string owner) {
-  Sight sight;
-  auto containers = co_await engine.list({{std::string(sandbox::kOwnerLabel), std::move(owner)}});
+Task<RunsSeen> containers_of(sandbox::Engine& engine, std::string owner) {
+  const auto containers = co_await engine.list({{std::string(sandbox::kOwnerLabel), std::move(owner)}});
   if (!containers) co_return pass(containers.error());
+  RunsSeen found;
   for (const auto& summary : *containers) {
     auto container = co_await seen(engine, summary);
     if (!container && container.error().code == ErrorCode::not_found)
       continue;  // removed since it was listed
     if (!container) co_return pass(container.error());
-    sight.containers[label(summary.labels, sandbox::kAgentLabel)].push_back(std::move(*container));
+    found[label(summary.labels, sandbox::kAgentLabel)].push_back(std::move(*container));
   }
-  const auto listed = co_await panes(tmux);
-  sight.panes_known = listed.has_value();
-  if (!listed) {
-    log_error(listed.error());
-    co_return sight;
+  co_return found;
+}
+
+watchdog::ContainerState state_of(host::RunState state) {
+  switch (state) {
+    case host::RunState::created:
+      return watchdog::ContainerState::created;
+    case host::RunState::running:
+      return watchdog::ContainerState::running;
+    default:
+      return watchdog::ContainerState::exited;
   }
+}
+
+// The home is ours alone: a run of another journal is nobody's, which no agent's name can be.
+Task<RunsSeen> host_runs_of(host::Runs& host, std::string owner) {
+  const auto runs = co_await host.list();
+  if (!runs) co_return pass(runs.error());
+  RunsSeen found;
+  for (const host::RunSeen& run : *runs) {
+    const std::string agent = run.identity.owner == owner ? run.identity.agent : "";
+    found[agent].push_back({run.identity.run, run.id, state_of(run.state), run.exit_code, false});
+  }
+  co_return found;
+}
+
+}  // namespace
+
+Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place) {
+  if (place == agents::Place::host) co_return co_await host_runs_of(world.host, world.owner);
+  co_return co_await containers_of(world.engine, world.owner);
+}
+
+Task<PanesSeen> look_at_panes(tmux::Tmux& tmux) {
+  if (auto up = co_await tmux.ensure(); !up) co_return pass(up.error());
+  const auto listed = co_await tmux.list();
+  if (!listed) co_return pass(listed.error());
+  PanesSeen found;
   for (const tmux::Pane& pane : *listed) {
-    if (pane.session.starts_with(kSessionPrefix))
-      sight.panes[pane.session.substr(kSessionPrefix.size())] = pane;
+    if (pane.session.starts_with(kSessionPrefix)) found[pane.session.substr(kSessionPrefix.size())] = pane;
   }
-  co_return sight;
+  co_return found;
 }
 
 watchdog::Observed observed_of(const Sight& sight, const std::string& agent, std::uint64_t as_of) {
   watchdog::Observed observed;
   observed.as_of = as_of;
   observed.engine = watchdog::Completeness::complete;
-  if (const auto found = sight.containers.find(agent); found != sight.containers.end()) {
+  if (const auto found = sight.runs->find(agent); found != sight.runs->end()) {
     observed.containers = found->second;
   }
-  if (sight.panes_known) {
-    const auto pane = sight.panes.find(agent);
-    const bool live = pane != sight.panes.end() && !pane->second.dead;
-    observed.pane = pane == sight.panes.end() ? watchdog::PaneState::none
-                    : live                    ? watchdog::PaneState::live
-                                              : watchdog::PaneState::dead;
+  if (sight.panes) {
+    const auto pane = sight.panes->find(agent);
+    const bool live = pane != sight.panes->end() && !pane->second.dead;
+    observed.pane = pane == sight.panes->end() ? watchdog::PaneState::none
+                    : live                     ? watchdog::PaneState::live
+                                               : watchdog::PaneState::dead;
   }
   return observed;
 }

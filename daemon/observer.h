@@ -1,28 +1,43 @@
 #pragma once
-// One look at engine and tmux for all agents: what the watchdog's Observed is made of. The same code serves
-// the daemon's start, the return of the engine and the periodic relist. It changes nothing.
+// One look at engine, host and tmux for all agents: what the watchdog's Observed is made of. The same code
+// serves the daemon's start, the return of the engine and the periodic relist. It changes nothing.
 
+#include "agents/adapter.h"
 #include "base/task.h"
+#include "host/runs.h"
 #include "sandbox/engine.h"
 #include "tmux/tmux.h"
 #include "watchdog/event.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace agentmesh::daemon {
 
+using RunsSeen = std::map<std::string, std::vector<watchdog::ContainerSeen>>;  // by agent's name
+using PanesSeen = std::map<std::string, tmux::Pane>;                           // by agent's name
+
+// One place at a time, so that an engine that is away hides nothing but its own. Nothing: it could not be
+// asked.
 struct Sight {
-  std::map<std::string, std::vector<watchdog::ContainerSeen>> containers;  // by agent's name
-  std::map<std::string, tmux::Pane> panes;                                 // by agent's name
-  bool panes_known = false;                                                // tmux could be asked
+  agents::Place place = agents::Place::sandbox;
+  std::optional<RunsSeen> runs;
+  std::optional<PanesSeen> panes;
 };
 
-// Errors: the engine's, when it cannot be listed. A tmux that cannot be asked leaves panes_known false.
-Task<Sight> look(sandbox::Engine& engine, tmux::Tmux& tmux, std::string owner);
+struct LookedAt {
+  sandbox::Engine& engine;
+  host::Runs& host;
+  std::string owner;
+};
 
-// The part that concerns one agent.
+// Errors of these two: those of the engine or the host, when it cannot be listed; those of tmux.
+Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place);
+Task<PanesSeen> look_at_panes(tmux::Tmux& tmux);
+
+// The part that concerns one agent of that place, when its runs are known.
 watchdog::Observed observed_of(const Sight& sight, const std::string& agent, std::uint64_t as_of);
 
 }  // namespace agentmesh::daemon

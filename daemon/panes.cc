@@ -19,18 +19,23 @@ std::string last_lines(std::string text, int lines) {
 Panes::Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home& home, PaneOptions options)
     : tmux_(tmux), home_(home), options_(std::move(options)), turns_(std::move(executor)) {}
 
-std::vector<std::string> Panes::relay(const AgentName& agent, RunId run) const {
-  return {options_.program,       "pane",    container_name(agent, run),      "--engine",
-          options_.engine_socket, "--state", home_.agent_pane(agent).string()};
+std::vector<std::string> Panes::relay(const AgentName& agent, const sandbox::AttachTarget& terminal) const {
+  return {options_.program,
+          "pane",
+          terminal.container,
+          "--engine",
+          terminal.engine_socket,
+          "--state",
+          home_.agent_pane(agent).string()};
 }
 
-Task<> Panes::open(AgentName agent, RunId run) {
+Task<> Panes::open(AgentName agent, RunId run, sandbox::AttachTarget terminal) {
   const auto held = co_await turns_.take(session_name(agent));
-  auto done = co_await open_now(agent, run);
+  auto done = co_await open_now(agent, run, terminal);
   co_return done;
 }
 
-Task<> Panes::open_now(const AgentName& agent, RunId run) {
+Task<> Panes::open_now(const AgentName& agent, RunId run, const sandbox::AttachTarget& terminal) {
   const std::string session = session_name(agent);
   if (auto up = co_await tmux_.ensure(); !up) co_return pass(up.error());
   const auto listed = co_await tmux_.list();
@@ -42,9 +47,9 @@ Task<> Panes::open_now(const AgentName& agent, RunId run) {
   Result<tmux::Pane> opened = fail(ErrorCode::internal, "tmux", "no pane");
   if (known == panes_.end()) {
     opened = co_await tmux_.open(
-        {.session = session, .argv = relay(agent, run), .env = {}, .workdir = "", .size = kSize});
+        {.session = session, .argv = relay(agent, terminal), .env = {}, .workdir = "", .size = kSize});
   } else {
-    opened = co_await tmux_.respawn(known->second.id, relay(agent, run));
+    opened = co_await tmux_.respawn(known->second.id, relay(agent, terminal));
   }
   if (!opened) co_return pass(opened.error());
   runs_[session] = run;

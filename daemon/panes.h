@@ -1,5 +1,5 @@
 #pragma once
-// The agents' panes: one tmux session per agent, its pane running the relay to the agent's container.
+// The agents' panes: one tmux session per agent, its pane running the relay to the agent's terminal.
 // Operations on one agent's session run one after another. It keeps only what tmux told it, and decides
 // nothing.
 
@@ -7,6 +7,7 @@
 #include "base/task.h"
 #include "base/turns.h"
 #include "daemon/home.h"
+#include "sandbox/attach.h"
 #include "tmux/tmux.h"
 
 #include <map>
@@ -18,8 +19,7 @@
 namespace agentmesh::daemon {
 
 struct PaneOptions {
-  std::string program;        // this program's own path
-  std::string engine_socket;  // handed to the relay
+  std::string program;  // this program's own path
 };
 
 class Panes {
@@ -27,7 +27,7 @@ class Panes {
   Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home& home, PaneOptions options);
 
   // Afterwards the agent's session has one live pane on this run. Errors: those of Tmux.
-  Task<> open(AgentName agent, RunId run);
+  Task<> open(AgentName agent, RunId run, sandbox::AttachTarget terminal);
   Task<> close(AgentName agent);
   // The pane's text: `lines` from its end, without trailing blanks. Errors: not_found, those of Tmux.
   Task<std::string> text(AgentName agent, int lines);
@@ -42,8 +42,8 @@ class Panes {
   std::optional<tmux::Pane> pane_of(const AgentName& agent) const;
 
  private:
-  Task<> open_now(const AgentName& agent, RunId run);
-  std::vector<std::string> relay(const AgentName& agent, RunId run) const;
+  Task<> open_now(const AgentName& agent, RunId run, const sandbox::AttachTarget& terminal);
+  std::vector<std::string> relay(const AgentName& agent, const sandbox::AttachTarget& terminal) const;
 
   tmux::Tmux& tmux_;
   const Home& home_;

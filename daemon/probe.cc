@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "host/process_tree.h"
 
 #include <algorithm>
 #include <charconv>
@@ -72,13 +73,28 @@ std::string work_between(const CpuLook& before, const CpuLook& after) {
 
 }  // namespace
 
-FindProcess find_in_engine(sandbox::Engine& engine) {
-  return [&engine](AgentName agent, RunId run) -> Task<ContainerProcess> {
+FindProcess find_process(sandbox::Engine& engine, const host::Runs& host) {
+  return [&engine, &host](AgentName agent, RunId run) -> Task<ContainerProcess> {
+    const std::string id = host.id_of(agent, run);
+    if (const auto holder = host.holder_of(id)) co_return ContainerProcess{id, *holder};
     const auto details = co_await engine.inspect(container_name(agent, run));
     if (!details) co_return pass(details.error());
     if (details->pid > 0) co_return ContainerProcess{details->id, details->pid};
     co_return fail(ErrorCode::not_found, "probe", "the container does not run");
   };
+}
+
+Result<CpuLook> look_below(const std::filesystem::path& proc, std::int64_t holder, Millis own_within) {
+  const auto seen = host::descendants_of(static_cast<pid_t>(holder), proc);
+  if (seen.empty()) return fail(ErrorCode::not_found, "probe", "the agent does not run");
+  const Micros first = std::ranges::min(seen, {}, &host::ProcessSeen::started).started;
+  CpuLook look;
+  for (const host::ProcessSeen& process : seen) {
+    if (process.started <= first + own_within)
+      look.own_processes[{process.pid, process.started.count()}] = process.cpu;
+  }
+  look.total = host::cpu_below(static_cast<pid_t>(holder), proc);
+  return look;
 }
 
 Result<CpuLook> look_at_cpu(const CgroupRoots& roots, const ContainerProcess& process, Millis own_within) {
@@ -116,9 +132,12 @@ Prober::Prober(FindProcess find, const Clock& clock, Offload& offload, ProbeOpti
 Task<CpuLook> Prober::look(AgentName agent, RunId run) {
   auto process = co_await find_(std::move(agent), run);
   if (!process) co_return pass(process.error());
-  auto look =
-      co_await offload_.run([roots = options_.roots, own = options_.own_within,
-                             process = std::move(*process)] { return look_at_cpu(roots, process, own); });
+  auto look = co_await offload_.run(
+      [roots = options_.roots, own = options_.own_within, process = std::move(*process)] {
+        if (process.container_id.starts_with(host::kIdPrefix))
+          return look_below(roots.proc, process.pid, own);
+        return look_at_cpu(roots, process, own);
+      });
   if (!look) co_return look;
   look->run = run;
   look->at = clock_.now();

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "base/walk.h"
 #include "daemon/cgroup.h"
+#include "host/runs.h"
 #include "sandbox/engine.h"
 #include "watchdog/action.h"
 #include "watchdog/event.h"
@@ -38,13 +39,13 @@ using Micros = std::chrono::microseconds;
 
 struct ContainerProcess {
   std::string container_id;
-  std::int64_t pid = 0;  // of its first process, on the host
+  std::int64_t pid = 0;  // of its first process, as this host counts; of the holder for a run without one
 };
 // Of a run. Errors: the engine's, not_found when it does not run.
 using FindProcess = std::function<Task<ContainerProcess>(AgentName, RunId)>;
 
-// The engine must outlive it.
-FindProcess find_in_engine(sandbox::Engine& engine);
+// Both must outlive it. A run that has a holder is looked for in no engine.
+FindProcess find_process(sandbox::Engine& engine, const host::Runs& host);
 
 // One look at a container's CPU time.
 struct CpuLook {
@@ -56,6 +57,8 @@ struct CpuLook {
 
 // Errors: those of cgroup_of and cpu_time.
 Result<CpuLook> look_at_cpu(const CgroupRoots& roots, const ContainerProcess& process, Millis own_within);
+// The same of everything below a holder. Errors: not_found.
+Result<CpuLook> look_below(const std::filesystem::path& proc, std::int64_t holder, Millis own_within);
 // What the tools used between two looks of one run; never negative.
 Micros tools_cpu(const CpuLook& before, const CpuLook& after);
 

@@ -1,6 +1,7 @@
 #include "daemon/supervisor.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "daemon/signals.h"
@@ -24,6 +25,12 @@ constexpr int kKilled = 137;             // 128 + SIGKILL: perhaps for memory
 constexpr Millis kEcho{2'000};           // a picture this soon after our keystrokes may be their echo
 constexpr Millis kPaintedUntold{2'000};  // what is painted again in the second that was told goes untold
 
+std::filesystem::path user_home() {
+  const auto environment = current_environment();
+  const auto home = environment.find("HOME");
+  return home == environment.end() ? "" : home->second;
+}
+
 }  // namespace
 
 Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
@@ -35,6 +42,8 @@ Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
       loops(std::move(loop_watch)),
       timer(io),
       look(io) {}
+
+RunPlace run_of(const Entry& entry, RunId run) { return {entry.spec.place, entry.agent.name, run}; }
 
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
     : world_(world),
@@ -86,6 +95,10 @@ Result<void> Supervisor::start(const AgentName& name, AgentSpec spec, const std:
       known->agent.phase != wd::Phase::backoff) {
     return fail(ErrorCode::conflict, "start", fmt::format("{} is already running", name.str()),
                 fmt::format("agentmesh attach {0}, or agentmesh restart {0}", name.str()));
+  }
+  if (known != nullptr && known->spec.place != spec.place && wd::may_exist(known->agent)) {
+    return fail(ErrorCode::conflict, "start", fmt::format("the last run of {} has not ended yet", name.str()),
+                fmt::format("agentmesh stop {}", name.str()));
   }
   AgentRow row{wd::make_agent(name, world_.clock.now()), std::move(spec), agent_id, ""};
   if (known != nullptr) row = AgentRow{known->agent, std::move(row.spec), known->agent_id, known->session_id};
@@ -143,6 +156,12 @@ void Supervisor::feed_all(const wd::Event& event) {
   for (auto& [name, entry] : entries_) feed(entry->agent.name, event);
 }
 
+void Supervisor::feed_all_at(agents::Place place, const wd::Event& event) {
+  for (auto& [name, entry] : entries_) {
+    if (entry->spec.place == place) feed(entry->agent.name, event);
+  }
+}
+
 // The journal first: a step whose row is not on the disk is as if it had not been taken.
 void Supervisor::apply(Entry& entry, wd::Step next) {
   const bool persist = !next.actions.empty() && std::holds_alternative<wd::Persist>(next.actions.front());
@@ -182,7 +201,7 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
   if (entry.agent.phase == wd::Phase::launching) tell_early(entry);
   if (entry.agent.phase == wd::Phase::up) {
     entry.up_run = entry.agent.run;
-    world_.usage.look(entry.agent.name, entry.agent.run);
+    look_at_usage(entry, entry.agent.run);
   }
   admit();
 }
@@ -257,6 +276,9 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
   policy.on_permission = configured.on_permission == "deny"               ? wd::OnPermission::deny
                          : configured.on_permission == "allow-in-sandbox" ? wd::OnPermission::allow_in_sandbox
                                                                           : wd::OnPermission::ask;
+  const bool on_host = entry.spec.place == agents::Place::host;
+  if (on_host && policy.on_permission == wd::OnPermission::allow_in_sandbox)
+    policy.on_permission = wd::OnPermission::ask;
   // A custom program that ends with 0 has done its job; it is not run again because nobody watched its end.
   if (entry.spec.runner == "custom") policy.on_clean_exit = wd::CleanExit::never_restart;
   const auto adapter = agents::find_adapter(entry.spec.runner);
@@ -290,14 +312,18 @@ void Supervisor::sync_link(Entry& entry) {
   if (!adapter) return;
   const RunId run = entry.agent.run;
   const AgentName name = entry.agent.name;
+  const bool on_host = entry.spec.place == agents::Place::host;
+  const host::Channel channel =
+      on_host ? world_.host.channel_of(world_.host.id_of(name, run)) : host::Channel{};
   agents::LinkContext context{
+      .place = entry.spec.place,
       .executor = world_.io.get_executor(),
       .http = world_.http,
       .clock = world_.clock,
       .run_dir = world_.home.agent_run(name),
-      .home = world_.home.agent_home(name),
-      .http_port = 0,
-      .http_password = password_of(entry),
+      .home = on_host ? user_home() : world_.home.agent_home(name),
+      .http_port = channel.http_port,
+      .http_password = on_host ? channel.http_password : password_of(entry),
       .surface = served(entry.spec) ? agents::Surface::server : agents::Surface::terminal,
       .permissions = permissions_from(entry.spec.permissions).value_or(agents::Permissions::ask),
       .conversation = entry.conversation,
@@ -411,14 +437,20 @@ void Supervisor::on_engine_connected() {
   if (!engine_reachable_) world_.events.add("", "engine_back", "the container engine answers");
   engine_reachable_ = true;
   deaths_.verified();
-  feed_all(wd::EngineBack{});
+  feed_all_at(agents::Place::sandbox, wd::EngineBack{});
   request_look();
 }
 
 void Supervisor::on_engine_lost(const Error& error) {
   engine_reachable_ = false;
   world_.notifier.tell("engine_lost", "", describe(error));
-  feed_all(wd::EngineLost{});
+  feed_all_at(agents::Place::sandbox, wd::EngineLost{});
+}
+
+void Supervisor::on_host_end(const host::RunIdentity& identity, int exit_code) {
+  const auto name = AgentName::parse(identity.agent);
+  if (name && identity.owner == world_.journal.owner())
+    feed(*name, wd::ContainerDied{identity.run, exit_code, false});
 }
 
 void Supervisor::on_tmux_event(const tmux::Event& event) {
@@ -498,26 +530,44 @@ boost::asio::awaitable<void> Supervisor::look_loop() {
   const std::weak_ptr<int> guard = alive_;
   while (look_wanted_) {
     look_wanted_ = false;
-    std::map<std::string, std::uint64_t> epochs;
-    for (const auto& [name, entry] : entries_) epochs[name] = entry->agent.epoch;
-    auto sight = co_await look(world_.engine, world_.tmux, world_.journal.owner());
-    if (guard.expired()) co_return;
-    if (sight) {
-      look_done(*sight, epochs);
-    } else {
-      log_error(sight.error());
+    // The host first: an engine that hangs holds nobody up but its own.
+    for (const agents::Place place : {agents::Place::host, agents::Place::sandbox}) {
+      std::map<std::string, std::uint64_t> epochs;
+      for (const auto& [name, entry] : entries_) {
+        if (entry->spec.place == place) epochs[name] = entry->agent.epoch;
+      }
+      const Sight sight = co_await look(place);
+      if (guard.expired()) co_return;
+      look_done(sight, epochs);
     }
   }
   looking_ = false;
 }
 
+// What cannot be asked is logged and left out.
+boost::asio::awaitable<Sight> Supervisor::look(agents::Place place) {
+  Sight sight{.place = place};
+  auto& tmux = world_.tmux;
+  const bool has_agents =
+      std::ranges::any_of(entries_, [&](const auto& item) { return item.second->spec.place == place; });
+  auto runs = co_await look_at_runs({world_.engine, world_.host, world_.journal.owner()}, place);
+  if (!runs) log_error(runs.error());
+  if (runs) sight.runs = std::move(*runs);
+  if (!has_agents) co_return sight;
+  auto panes = co_await look_at_panes(tmux);
+  if (!panes) log_error(panes.error());
+  if (panes) sight.panes = std::move(*panes);
+  co_return sight;
+}
+
 void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs) {
-  engine_reachable_ = true;
-  for (const auto& [name, pane] : sight.panes) {
+  if (sight.place == agents::Place::sandbox && sight.runs) engine_reachable_ = true;
+  for (const auto& [name, pane] : sight.panes.value_or(PanesSeen{})) {
     world_.panes.seen(pane);
     if (Entry* entry = find(name); entry != nullptr && entry->link && !pane.dead)
       entry->link->title(pane.title);
   }
+  if (!sight.runs) return;
   for (const auto& [name, epoch] : epochs) {
     Entry* entry = find(name);
     if (entry == nullptr) continue;
@@ -526,32 +576,40 @@ void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::
     feed(entry->agent.name, observed);
   }
   for (const auto& [name, entry] : entries_) {
-    if (entry->agent.phase == wd::Phase::up) world_.usage.look(entry->agent.name, entry->agent.run);
+    if (entry->agent.phase == wd::Phase::up && entry->spec.place == sight.place)
+      look_at_usage(*entry, entry->agent.run);
   }
   reap_orphans(sight);
   admit();
 }
 
+// What is of no agent, or of one that runs elsewhere now.
 void Supervisor::reap_orphans(const Sight& sight) {
-  std::map<std::string, WallTime> still;
   const WallTime now = world_.clock.now();
-  for (const auto& [name, containers] : sight.containers) {
-    if (find(name) != nullptr) continue;
-    for (const wd::ContainerSeen& container : containers) {
-      const auto known = orphans_.find(container.container_id);
-      const WallTime since = known == orphans_.end() ? now : known->second;
-      still[container.container_id] = since;
+  std::map<std::string, WallTime> still;
+  for (const auto& [name, runs] : *sight.runs) {
+    const Entry* entry = find(name);
+    if (entry != nullptr && entry->spec.place == sight.place) continue;
+    for (const wd::ContainerSeen& run : runs) {
+      const auto& known = orphans_[sight.place];
+      const auto before = known.find(run.container_id);
+      const WallTime since = before == known.end() ? now : before->second;
+      still[run.container_id] = since;
       if (now - since < kOrphanGrace) continue;
-      world_.events.add(
-          name, "reaped",
-          fmt::format("container {} belongs to no agent", container.container_id.substr(0, 12)));
-      asio::co_spawn(world_.io, world_.engine.remove(container.container_id),
+      world_.events.add(name, "reaped",
+                        fmt::format("{} belongs to no agent", run.container_id.substr(0, 12)));
+      asio::co_spawn(world_.io, world_.effects.remove_stray(run.container_id),
                      [](std::exception_ptr, Result<void> done) {
                        if (!done) log_error(done.error());
                      });
     }
   }
-  orphans_ = std::move(still);
+  orphans_[sight.place] = std::move(still);
+}
+
+// A run on the host needs no look: its holder counts what it used.
+void Supervisor::look_at_usage(const Entry& entry, RunId run) {
+  if (entry.spec.place == agents::Place::sandbox) world_.usage.look(entry.agent.name, run);
 }
 
 boost::asio::awaitable<void> Supervisor::relist_loop() {

@@ -49,6 +49,7 @@ struct World {
   EventLog& events;
   Notifier& notifier;
   sandbox::Engine& engine;
+  host::Runs& host;
   tmux::Tmux& tmux;
   net::HttpClient& http;
   Effects& effects;
@@ -87,6 +88,9 @@ struct Entry {
   boost::asio::steady_timer look;  // at a picture that may have changed untold
 };
 
+// The agent's run, and where it runs.
+RunPlace run_of(const Entry& entry, RunId run);
+
 // Told after an agent's row has changed; the entry is in its new state.
 struct SupervisorHooks {
   std::function<void(Entry&)> changed;
@@ -118,6 +122,7 @@ class Supervisor {
   // Nothing happens when the agent is not known.
   void feed(const AgentName& name, const watchdog::Event& event);
   void feed_all(const watchdog::Event& event);
+  void feed_all_at(agents::Place place, const watchdog::Event& event);
 
   Entry* find(std::string_view name);
   Entry* find_by_agent_id(std::string_view agent_id);
@@ -130,6 +135,7 @@ class Supervisor {
   void on_engine_connected();
   void on_engine_lost(const Error& error);
   void on_tmux_event(const tmux::Event& event);
+  void on_host_end(const host::RunIdentity& identity, int exit_code);
 
   // Asks for one look at engine and tmux, now; several asks become one.
   void request_look();
@@ -137,6 +143,8 @@ class Supervisor {
 
  private:
   boost::asio::awaitable<void> look_loop();
+  boost::asio::awaitable<Sight> look(agents::Place place);
+  void look_at_usage(const Entry& entry, RunId run);
   boost::asio::awaitable<void> relist_loop();
   void look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs);
   void reap_orphans(const Sight& sight);
@@ -169,7 +177,7 @@ class Supervisor {
   watchdog::HostPolicy host_policy_;
   watchdog::DeathWatch deaths_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;
-  std::map<std::string, WallTime> orphans_;  // container id, first seen
+  std::map<agents::Place, std::map<std::string, WallTime>> orphans_;  // container id, first seen
   std::list<boost::asio::steady_timer*> waiters_;
   boost::asio::steady_timer relist_timer_;
   boost::asio::steady_timer slot_timer_;

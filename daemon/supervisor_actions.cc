@@ -38,57 +38,62 @@ std::string emitted(const Entry& entry, const wd::Emit& emit) {
 
 void Supervisor::perform(Entry& entry, const wd::Action& action) {
   const AgentName name = entry.agent.name;
-  std::visit(Overloaded{
-                 [](const wd::Persist&) {},
-                 [&](const wd::Create& create_action) { create(entry, create_action); },
-                 [&](const wd::Start& a) {
-                   engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(a.container_id));
-                 },
-                 [&](const wd::Stop& a) {
-                   world_.usage.look(name, a.run);
-                   engine_effect(entry, wd::Effect::stop, a.run, world_.effects.stop(name, a.run, a.timeout));
-                 },
-                 [&](const wd::Kill& a) {
-                   engine_effect(entry, wd::Effect::kill, a.run, world_.effects.kill(name, a.run));
-                 },
-                 [&](const wd::Remove& a) {
-                   engine_effect(entry, wd::Effect::remove, a.run, world_.effects.remove(name, a.run));
-                 },
-                 [&](const wd::OpenPane& a) {
-                   engine_effect(entry, wd::Effect::open_pane, a.run,
-                                 served(entry.spec) ? nothing_to_do() : world_.panes.open(name, a.run));
-                 },
-                 [&](const wd::ClosePane&) {
-                   engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
-                 },
-                 [&](const wd::WriteCrashReport& report) {
-                   asio::co_spawn(world_.io, hooks_.report(entry, report),
-                                  [this, name, run = report.run,
-                                   guard = std::weak_ptr<int>(alive_)](std::exception_ptr) {
-                                    if (!guard.expired())
-                                      feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
-                                  });
-                 },
-                 [&](const wd::Look&) { request_look(); },
-                 [&](const wd::Probe& a) { probe(entry, a); },
-                 [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
-                 [&](const wd::Answer& answer) { hooks_.answer(entry, answer); },
-                 [&](const wd::Notify& a) {
-                   world_.notifier.tell(std::string(wd::to_string(a.kind)), name.str(), a.text);
-                 },
-                 [&](const wd::Alert& alert) { world_.notifier.tell("failed", name.str(), alert.text); },
-                 [&](const wd::Emit& emit) {
-                   world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emitted(entry, emit));
-                 },
-             },
-             action);
+  std::visit(
+      Overloaded{
+          [](const wd::Persist&) {},
+          [&](const wd::Create& create_action) { create(entry, create_action); },
+          [&](const wd::Start& a) {
+            engine_effect(entry, wd::Effect::start, a.run, world_.effects.start(a.container_id));
+          },
+          [&](const wd::Stop& a) {
+            look_at_usage(entry, a.run);
+            engine_effect(entry, wd::Effect::stop, a.run,
+                          world_.effects.stop(run_of(entry, a.run), a.timeout));
+          },
+          [&](const wd::Kill& a) {
+            engine_effect(entry, wd::Effect::kill, a.run, world_.effects.kill(run_of(entry, a.run)));
+          },
+          [&](const wd::Remove& a) {
+            engine_effect(entry, wd::Effect::remove, a.run, world_.effects.remove(run_of(entry, a.run)));
+          },
+          [&](const wd::OpenPane& a) {
+            const auto terminal = world_.effects.terminal_of(run_of(entry, a.run));
+            engine_effect(entry, wd::Effect::open_pane, a.run,
+                          served(entry.spec) ? nothing_to_do() : world_.panes.open(name, a.run, terminal));
+          },
+          [&](const wd::ClosePane&) {
+            engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
+          },
+          [&](const wd::WriteCrashReport& report) {
+            asio::co_spawn(
+                world_.io, hooks_.report(entry, report),
+                [this, name, run = report.run, guard = std::weak_ptr<int>(alive_)](std::exception_ptr) {
+                  if (!guard.expired()) feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
+                });
+          },
+          [&](const wd::Look&) { request_look(); },
+          [&](const wd::Probe& a) { probe(entry, a); },
+          [&](const wd::Nudge& nudge) { hooks_.nudge(entry, nudge); },
+          [&](const wd::Answer& answer) { hooks_.answer(entry, answer); },
+          [&](const wd::Notify& a) {
+            world_.notifier.tell(std::string(wd::to_string(a.kind)), name.str(), a.text);
+          },
+          [&](const wd::Alert& alert) { world_.notifier.tell("failed", name.str(), alert.text); },
+          [&](const wd::Emit& emit) {
+            world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emitted(entry, emit));
+          },
+      },
+      action);
 }
 
 void Supervisor::create(Entry& entry, const wd::Create& action) {
   const AgentName name = entry.agent.name;
-  // A conversation lives in the agent's home: without the home there is none to resume.
+  // A conversation lives in the agent's home: without the home there is none to resume. The home of an agent
+  // on the host is its user's: only a conversation that is known by its id is the agent's own.
   std::error_code ec;
-  const bool resumable = std::filesystem::exists(world_.home.agent_home(name), ec);
+  const bool resumable = entry.spec.place == agents::Place::host
+                             ? !entry.session_id.empty() || entry.spec.runner == "custom"
+                             : std::filesystem::exists(world_.home.agent_home(name), ec);
   const auto conversation = resumable ? action.conversation : wd::Conversation::fresh;
   if (conversation == wd::Conversation::fresh) forget_session(entry);
   entry.conversation = conversation_of(conversation, entry.session_id);

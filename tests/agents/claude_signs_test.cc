@@ -33,7 +33,7 @@ class ClaudeSignsTest : public ::testing::Test {
   Sense hooked(const json& said) { return signs.hook(said).sign.value_or(Sign{}).sense; }
 
   ManualClock clock{now()};
-  ClaudeSigns signs{std::string(kSession), clock};
+  ClaudeSigns signs{std::string(kSession), clock, Place::sandbox};
 };
 
 TEST_F(ClaudeSignsTest, TheStatusFileTellsTheState) {
@@ -66,12 +66,19 @@ TEST_F(ClaudeSignsTest, AHalfWrittenFileChangesNothing) {
 TEST_F(ClaudeSignsTest, OnlyTheFileOfItsConversationCounts) {
   const std::string other = file("busy", {{"sessionId", "11111111-2222-4333-8444-555555555555"}});
   EXPECT_EQ(signs.status({other, file("idle"), R"({"peerToken":"x"})"}), Sign{Sense::idle});
-  ClaudeSigns fresh("", clock);
+  ClaudeSigns fresh("", clock, Place::sandbox);
   EXPECT_EQ(fresh.status({file("idle")}), Sign{Sense::idle});
   EXPECT_EQ(fresh.status({file("idle"), other}), std::nullopt);
   EXPECT_EQ(fresh.status({file("busy", {{"kind", "headless"}})}), std::nullopt);
   fresh.hook(hook("SessionStart"));
   EXPECT_EQ(fresh.status({file("idle"), other}), Sign{Sense::idle});
+}
+
+TEST_F(ClaudeSignsTest, OnTheHostNoFileCountsBeforeTheConversationIsKnown) {
+  ClaudeSigns fresh("", clock, Place::host);
+  EXPECT_EQ(fresh.status({file("idle")}), std::nullopt);
+  fresh.hook(hook("SessionStart"));
+  EXPECT_EQ(fresh.status({file("idle")}), Sign{Sense::idle});
 }
 
 TEST_F(ClaudeSignsTest, HooksTellTurnsAndTools) {
@@ -173,7 +180,7 @@ TEST(ClaudeLimitEnd, IsReadInEveryForm) {
 
 TEST(ClaudeAnswer, IsWhatThePermissionRequestHookPrints) {
   const ManualClock clock;
-  const ClaudeSigns signs("", clock);
+  const ClaudeSigns signs("", clock, Place::sandbox);
   EXPECT_EQ(
       signs.answer(PermissionAnswer::allow_once, "x"),
       R"({"hookSpecificOutput":{"decision":{"behavior":"allow"},"hookEventName":"PermissionRequest"}})");

@@ -104,17 +104,18 @@ class TerminalLinkTest : public ::testing::Test {
   }
 
   std::unique_ptr<Link> make() {
-    return make_terminal_link({.executor = io.get_executor(),
-                               .http = http,
-                               .clock = clock,
-                               .run_dir = place / "run",
-                               .home = place / "home",
-                               .http_password = {},
-                               .session_id = std::string(kSession)},
-                              [this](Signal signal) { signals.push_back(std::move(signal)); },
-                              {.runner = "claude",
-                               .signs = std::make_unique<ClaudeSigns>(std::string(kSession), clock),
-                               .status_folder = ".claude/sessions"});
+    return make_terminal_link(
+        {.executor = io.get_executor(),
+         .http = http,
+         .clock = clock,
+         .run_dir = place / "run",
+         .home = place / "home",
+         .http_password = {},
+         .session_id = std::string(kSession)},
+        [this](Signal signal) { signals.push_back(std::move(signal)); },
+        {.runner = "claude",
+         .signs = std::make_unique<ClaudeSigns>(std::string(kSession), clock, Place::sandbox),
+         .status_folder = ".claude/sessions"});
   }
 
   // The condition may take what it sees, so it is asked no more once it was true.

@@ -5,10 +5,15 @@
 #include <array>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace agentmesh {
@@ -72,6 +77,103 @@ TEST(ProcessTest, TheEnvironmentIsExactlyWhatWasGiven) {
   const auto output = run_now({.argv = {"env"}, .env = std::map<std::string, std::string>{{"A", "1"}}});
   ASSERT_TRUE(output);
   EXPECT_EQ(output->out, "A=1\n");
+}
+
+struct Terminal {
+  UniqueFd ours{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  UniqueFd theirs;
+  Terminal() {
+    char name[64];
+    EXPECT_EQ(::grantpt(ours.get()) + ::unlockpt(ours.get()) + ::ptsname_r(ours.get(), name, sizeof name), 0);
+    theirs = UniqueFd(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  }
+  std::string all() {
+    theirs.reset();
+    std::string text;
+    char chunk[4096];
+    for (ssize_t got = 0; (got = ::read(ours.get(), chunk, sizeof chunk)) > 0;) text.append(chunk, got);
+    return text;
+  }
+};
+
+std::map<std::string, std::string> only_path() { return {{"PATH", "/usr/bin:/bin"}}; }
+
+TEST(InTerminalTest, ItLeadsASessionInTheForegroundWithDefaultSignalsAndLimits) {
+  ::signal(SIGUSR1, SIG_IGN);
+  Terminal terminal;
+  const auto pid =
+      start_in_terminal({.argv = {"sh", "-c",
+                                  "tty; umask; ulimit -n; ulimit -c; pwd; "
+                                  "grep SigIgn /proc/$$/status; cut -d' ' -f5,6,8 /proc/$$/stat"},
+                         .env = only_path(),
+                         .workdir = "/usr",
+                         .terminal = terminal.theirs.get(),
+                         .open_files = 77});
+  ::signal(SIGUSR1, SIG_DFL);
+  ASSERT_TRUE(pid) << describe(pid.error());
+  int status = 0;
+  ASSERT_EQ(::waitpid(*pid, &status, 0), *pid);
+  EXPECT_EQ(status, 0);
+  const std::string text = terminal.all();
+  for (const std::string& line :
+       {std::string("/dev/pts/"), std::string("\r\n0022\r\n77\r\n0\r\n/usr\r\n"),
+        std::string("SigIgn:\t0000000000000000"), fmt::format("{0} {0} {0}\r\n", *pid)}) {
+    EXPECT_TRUE(text.contains(line)) << line << " is not in:\n" << text;
+  }
+}
+
+TEST(InTerminalTest, WhatCannotBeStartedIsAnError) {
+  Terminal terminal;
+  const auto code = [&](std::string program, std::string folder) {
+    const auto pid = start_in_terminal({.argv = {std::move(program)},
+                                        .env = only_path(),
+                                        .workdir = std::move(folder),
+                                        .terminal = terminal.theirs.get(),
+                                        .open_files = 64});
+    return pid ? ErrorCode::internal : pid.error().code;
+  };
+  EXPECT_EQ(code("no-such-program-here", "/"), ErrorCode::not_found);
+  EXPECT_EQ(code("true", "/nonexistent"), ErrorCode::not_found);
+}
+
+TEST(InTerminalTest, ItEndsWithItsParent) {
+  int report[2];
+  ASSERT_EQ(::pipe(report), 0);
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    Terminal terminal;
+    const auto pid = start_in_terminal({.argv = {"sleep", "60"},
+                                        .env = only_path(),
+                                        .workdir = "/",
+                                        .terminal = terminal.theirs.get(),
+                                        .open_files = 64});
+    const int child = pid ? *pid : 0;
+    (void)!::write(report[1], &child, sizeof child);
+    ::pause();
+  }
+  int child = 0;
+  ASSERT_EQ(::read(report[0], &child, sizeof child), static_cast<ssize_t>(sizeof child));
+  ASSERT_GT(child, 0);
+  const int watched = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+  ::kill(parent, SIGKILL);
+  ::waitpid(parent, nullptr, 0);
+  pollfd end{watched, POLLIN, 0};
+  EXPECT_EQ(::poll(&end, 1, 5'000), 1);
+  for (const int fd : {report[0], report[1], watched}) ::close(fd);
+}
+
+TEST(DetachedTest, ItsInputIsHandedOverWhole) {
+  const auto out = std::filesystem::temp_directory_path() / fmt::format("agentmesh-detached-{}", ::getpid());
+  const std::string text(200'000, 'x');
+  const auto pid =
+      start_detached({.argv = {"sh", "-c", "wc -c"}, .env = only_path(), .output = out, .input = text});
+  ASSERT_TRUE(pid) << describe(pid.error());
+  boost::asio::io_context context;
+  boost::asio::co_spawn(context, reap(context.get_executor(), *pid), boost::asio::detached);
+  context.run();
+  EXPECT_EQ(read_file(out, 100), "200000\n");
+  EXPECT_EQ(::kill(*pid, 0), -1);
+  std::filesystem::remove(out);
 }
 
 TEST(FilesTest, WritesAtomicallyAndReadsWithALimit) {

@@ -65,6 +65,8 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   EXPECT_EQ(agent.cpus, built_in().cpus);
   EXPECT_EQ(agent.pids, built_in().pids);
   EXPECT_EQ(agent.network, built_in().network);
+  EXPECT_EQ(agent.sandbox, built_in().sandbox);
+  EXPECT_EQ(file->sandbox.required, built.sandbox.required);
   EXPECT_EQ(agent.permissions, built_in().permissions);
 }
 
@@ -184,6 +186,22 @@ TEST(LoadTest, HomeIsAbsolute) {
   EXPECT_EQ(home_folder(environment_of({{"HOME", "/root"}})), "/root/.agentmesh");
   EXPECT_FALSE(home_folder(environment_of({{"AGENTMESH_HOME", "a"}})));
   EXPECT_FALSE(home_folder(environment_of({})));
+}
+
+TEST(LoadTest, WhetherASandboxIsUsedIsTrueOrFalse) {
+  const auto config =
+      parse_alone("[sandbox]\nrequired = true\n[defaults]\nsandbox = false\n[agents.a]\nsandbox = true\n");
+  ASSERT_TRUE(config) << describe(config.error());
+  EXPECT_TRUE(config->sandbox.required);
+  EXPECT_EQ(config->defaults.sandbox, false);
+  EXPECT_EQ(config->agents.at("a").sandbox, true);
+  EXPECT_THAT(problem("[sandbox]\nrequired = \"required\"\n"), HasSubstr("must be true or false"));
+  EXPECT_THAT(problem("[sandbox]\nrequired = \"true\"\n"), HasSubstr("must be true or false"));
+  EXPECT_THAT(problem("[defaults]\nsandbox = 1\n"), HasSubstr("must be true or false"));
+  const auto set = parse("", "c.toml", environment_of({{"AGENTMESH_SANDBOX_REQUIRED", "true"}}));
+  ASSERT_TRUE(set) << describe(set.error());
+  EXPECT_TRUE(set->sandbox.required);
+  EXPECT_FALSE(parse("", "c.toml", environment_of({{"AGENTMESH_SANDBOX_REQUIRED", "yes"}})));
 }
 
 }  // namespace

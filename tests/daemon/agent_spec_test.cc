@@ -85,6 +85,82 @@ TEST(ResolveTest, WhatLooksLikeASecretIsRefused) {
   EXPECT_EQ(describe(spec.error()).find("sk-abc"), std::string::npos);
 }
 
+config::AgentSettings on_host(std::string runner) {
+  config::AgentSettings flags;
+  flags.sandbox = false;
+  flags.runner = std::move(runner);
+  if (flags.runner == "custom") flags.command = "true";
+  return flags;
+}
+
+TEST(HostSpecTest, WhatIsTheContainersIsEmptyAndTheRunnersOwnRulesHold) {
+  config::Config config;
+  config.defaults.permissions = "open";
+  config.defaults.mounts = {"/a:/b"};
+  const auto spec = resolve_spec(config, "demo", on_host("opencode"), "/src");
+  ASSERT_TRUE(spec) << describe(spec.error());
+  EXPECT_EQ(spec->place, agents::Place::host);
+  EXPECT_EQ(spec->permissions, "own");
+  EXPECT_TRUE(spec->image.empty() && spec->network.empty() && spec->mounts.empty());
+  EXPECT_EQ(spec->memory_bytes, 0U);
+  EXPECT_EQ(spec_from_json(to_json(*spec))->place, agents::Place::host);
+  json old = to_json(*spec);
+  old.erase("place");
+  EXPECT_EQ(spec_from_json(old)->place, agents::Place::sandbox);
+}
+
+TEST(HostSpecTest, TheNearestLayerDecidesWhere) {
+  config::Config config;
+  config.defaults.network = "none";
+  config.agents["demo"].sandbox = false;
+  EXPECT_EQ(resolve_spec(config, "demo", {}, "/src")->place, agents::Place::host);
+  EXPECT_EQ(resolve_spec(config, "other", {}, "/src")->place, agents::Place::sandbox);
+  config::AgentSettings flags;
+  flags.sandbox = true;
+  EXPECT_EQ(resolve_spec(config, "demo", flags, "/src")->place, agents::Place::sandbox);
+}
+
+TEST(HostSpecTest, ARequiredSandboxIsARule) {
+  config::Config config;
+  config.sandbox.required = true;
+  const auto spec = resolve_spec(config, "demo", on_host("custom"), "/src");
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().code, ErrorCode::denied);
+  EXPECT_THAT(spec.error().hint, HasSubstr("sandbox-required"));
+  EXPECT_TRUE(allow_place(agents::Place::sandbox, config));
+}
+
+TEST(HostSpecTest, NobodyIsToldToActUnaskedWhereNothingBoundsIt) {
+  config::AgentSettings flags = on_host("opencode");
+  flags.permissions = "open";
+  const auto spec = resolve_spec({}, "demo", flags, "/src");
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().code, ErrorCode::denied);
+  EXPECT_THAT(spec.error().hint, HasSubstr("open-needs-sandbox"));
+  flags = on_host("custom");
+  flags.permissions = "open";
+  EXPECT_TRUE(resolve_spec({}, "demo", flags, "/src"));
+}
+
+TEST(HostSpecTest, FlagsOfTheContainerAreErrors) {
+  const std::vector<std::pair<std::string, std::function<void(config::AgentSettings&)>>> flags{
+      {"--sandbox-image", [](auto& s) { s.image = "x"; }},
+      {"--sandbox-cpu", [](auto& s) { s.cpus = 1; }},
+      {"--sandbox-memory", [](auto& s) { s.memory_bytes = 1ULL << 30; }},
+      {"--sandbox-pids", [](auto& s) { s.pids = 5; }},
+      {"--network", [](auto& s) { s.network = "none"; }},
+      {"--mount", [](auto& s) { s.mounts = {"/a:/b"}; }},
+  };
+  for (const auto& [name, set] : flags) {
+    config::AgentSettings settings = on_host("custom");
+    set(settings);
+    const auto spec = resolve_spec({}, "demo", settings, "/src");
+    ASSERT_FALSE(spec) << name;
+    EXPECT_EQ(spec.error().code, ErrorCode::invalid);
+    EXPECT_THAT(spec.error().what, HasSubstr(name));
+  }
+}
+
 watchdog::Agent agent_in(watchdog::Phase phase, watchdog::Condition condition) {
   auto agent = watchdog::make_agent(*AgentName::parse("demo"), from_millis(1));
   agent.wanted = watchdog::Wanted::running;

@@ -77,6 +77,7 @@ class RealProbe : public ::testing::Test {
   net::HttpClient http_{io_.get_executor()};
   std::string socket_ = sandbox::find_engine_socket(sandbox::this_host()).value_or("/var/run/docker.sock");
   sandbox::DockerEngine engine_{http_, {.socket = socket_}};
+  host::Runs host_{io_.get_executor(), http_, {.folder = "/nonexistent"}, {}};
   std::string owner_ = fmt::format("test-probe-{}", ::getpid());
   AgentName agent_ = *AgentName::parse(owner_);
   fs::path work_ = fs::temp_directory_path() / owner_;
@@ -84,7 +85,7 @@ class RealProbe : public ::testing::Test {
   SystemClock clock_;
   Offload offload_;
   Prober prober_{
-      find_in_engine(engine_), clock_, offload_, {.own_within = Millis{1'000}, .window = Millis{1'000}}};
+      find_process(engine_, host_), clock_, offload_, {.own_within = Millis{1'000}, .window = Millis{1'000}}};
 };
 
 TEST_F(RealProbe, ASpinnerIsNoWorkAndAToolIs) {

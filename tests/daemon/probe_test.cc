@@ -121,6 +121,27 @@ TEST_F(ProbeTest, ProcessesThatEndMeanwhileOrLieAreLeftOut) {
   EXPECT_EQ(look().own_processes.size(), 2U);
 }
 
+TEST_F(ProbeTest, BelowAHolderItIsTheSame) {
+  const auto child = [&](int pid, int parent, int started, int cpu) {
+    put("proc/" + std::to_string(pid) + "/stat", std::to_string(pid) + " (x) S " + std::to_string(parent) +
+                                                     " 7 7 0 -1 4194560 0 0 0 0 " + std::to_string(cpu) +
+                                                     " 0 0 0 20 0 1 0 " + std::to_string(started) + " 0 0\n");
+  };
+  child(20, 1, 900, 5'000);            // the holder is not the agent
+  child(21, 20, 1'000, 100);           // the agent
+  child(22, 21, 1'000 + 2'900, 100);   // its helper, 29 s younger
+  child(23, 22, 1'000 + 10'000, 100);  // a tool
+  const auto before = look_below(root_ / "proc", 20, options_.own_within);
+  child(20, 1, 900, 6'000);
+  child(21, 20, 1'000, 300);
+  child(22, 21, 1'000 + 2'900, 300);
+  child(23, 22, 1'000 + 10'000, 140);
+  const auto after = look_below(root_ / "proc", 20, options_.own_within);
+  ASSERT_TRUE(before && after);
+  EXPECT_EQ(tools_cpu(*before, *after), 400ms);
+  EXPECT_EQ(look_below(root_ / "proc", 23, options_.own_within).error().code, ErrorCode::not_found);
+}
+
 TEST_F(ProbeTest, ToolsAtWorkAreLife) {
   between_ = [this] {
     clock_.advance(Millis{5'000});

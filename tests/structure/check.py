@@ -14,7 +14,7 @@ from functions import functions_of
 MAX_FILE_LINES = 700
 MAX_FUNCTION_LINES = 80
 
-SIBLINGS = {"net", "watchdog", "tmux", "sandbox", "agents", "gateway", "workspace", "terminal", "hub"}
+SIBLINGS = {"net", "watchdog", "tmux", "sandbox", "agents", "gateway", "workspace", "terminal", "hub", "host"}
 # Each folder, and the folders below it that it may include.
 BELOW = {
     "base": set(),
@@ -25,7 +25,7 @@ BELOW = {
 }
 # The interface headers through which one sibling may use another: header, and who may include it.
 INTERFACES = {
-    "net/http_client.h": {"sandbox", "agents", "gateway", "terminal", "hub"},
+    "net/http_client.h": {"sandbox", "agents", "gateway", "terminal", "hub", "host"},
     "net/server.h": {"gateway", "terminal", "hub"},
     "net/websocket.h": {"agents", "terminal", "hub"},
     "net/sse.h": {"agents", "gateway", "hub"},

@@ -1,0 +1,125 @@
+#include "host/process_tree.h"
+
+#include "base/files.h"
+#include "base/process.h"
+#include "base/text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <unistd.h>
+
+namespace agentmesh::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxStat = 4 * 1024;
+constexpr std::size_t kMaxEnvironment = 4 * 1024 * 1024;
+// proc(5), counted from the field after the name, which is the state.
+constexpr std::size_t kParent = 1;
+constexpr std::size_t kSession = 3;
+constexpr std::size_t kUser = 11;
+constexpr std::size_t kChildUser = 13;
+constexpr std::size_t kStarted = 19;
+
+std::optional<std::int64_t> number_of(std::string_view text) {
+  std::int64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::chrono::microseconds of_ticks(std::int64_t ticks) {
+  static const std::int64_t per_second = ::sysconf(_SC_CLK_TCK);
+  return std::chrono::microseconds(ticks * 1'000'000 / per_second);
+}
+
+template <class Visit>
+void each_process(const fs::path& proc, Visit visit) {
+  std::error_code ec;
+  for (fs::directory_iterator at(proc, ec), end; !ec && at != end; at.increment(ec)) {
+    const auto pid = number_of(at->path().filename().string());
+    if (pid && *pid > 0) visit(static_cast<pid_t>(*pid), at->path());
+  }
+}
+
+std::optional<ProcessSeen> read_process(const fs::path& folder) {
+  const auto line = read_file(folder / "stat", kMaxStat);
+  return line ? parse_stat(*line) : std::nullopt;
+}
+
+}  // namespace
+
+// "PID (NAME) STATE PARENT GROUP SESSION ...", where the name may hold anything.
+std::optional<ProcessSeen> parse_stat(std::string_view line) {
+  const std::size_t open = line.find(" (");
+  const std::size_t close = line.rfind(") ");
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return std::nullopt;
+  const auto pid = number_of(line.substr(0, open));
+  const auto fields = split(trim(line.substr(close + 2)), ' ');
+  if (!pid || fields.size() <= kStarted) return std::nullopt;
+  std::vector<std::int64_t> values;
+  for (const std::size_t field :
+       {kParent, kSession, kUser, kUser + 1, kChildUser, kChildUser + 1, kStarted}) {
+    const auto value = number_of(fields[field]);
+    if (!value) return std::nullopt;
+    values.push_back(*value);
+  }
+  return ProcessSeen{.pid = static_cast<pid_t>(*pid),
+                     .parent = static_cast<pid_t>(values[0]),
+                     .session = static_cast<pid_t>(values[1]),
+                     .started = of_ticks(values[6]),
+                     .cpu = of_ticks(values[2] + values[3]),
+                     .waited_cpu = of_ticks(values[4] + values[5])};
+}
+
+std::vector<ProcessSeen> descendants_of(pid_t root, const fs::path& proc) {
+  std::vector<ProcessSeen> all;
+  each_process(proc, [&](pid_t, const fs::path& folder) {
+    if (const auto seen = read_process(folder)) all.push_back(*seen);
+  });
+  std::vector<ProcessSeen> found;
+  std::set<pid_t> generation{root};
+  while (!generation.empty()) {
+    std::set<pid_t> next;
+    for (const ProcessSeen& process : all) {
+      if (!generation.contains(process.parent) || process.pid == root) continue;
+      found.push_back(process);
+      next.insert(process.pid);
+    }
+    generation = std::move(next);
+  }
+  return found;
+}
+
+void signal_seen(const ProcessSeen& process, int signal, const fs::path& proc) {
+  signal_process(process.pid, signal, [&] {
+    const auto now = read_process(proc / std::to_string(process.pid));
+    return now && now->started == process.started;
+  });
+}
+
+bool carries(pid_t pid, std::string_view variable, const fs::path& proc) {
+  const auto environment = read_file(proc / std::to_string(pid) / "environ", kMaxEnvironment);
+  if (!environment) return false;
+  const auto lines = split(*environment, '\0');
+  return std::ranges::find(lines, variable) != lines.end();
+}
+
+std::vector<pid_t> carriers_of(std::string_view variable, const fs::path& proc) {
+  std::vector<pid_t> found;
+  each_process(proc, [&](pid_t pid, const fs::path&) {
+    if (carries(pid, variable, proc)) found.push_back(pid);
+  });
+  return found;
+}
+
+std::chrono::microseconds cpu_below(pid_t root, const fs::path& proc) {
+  std::chrono::microseconds sum{0};
+  if (const auto self = read_process(proc / std::to_string(root))) sum += self->waited_cpu;
+  for (const ProcessSeen& process : descendants_of(root, proc)) sum += process.cpu + process.waited_cpu;
+  return sum;
+}
+
+}  // namespace agentmesh::host
