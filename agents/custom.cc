@@ -3,7 +3,9 @@
 #include "agents/hook.h"
 #include "agents/throttle.h"
 
+#include <algorithm>
 #include <array>
+#include <ranges>
 #include <utility>
 
 #include <boost/asio/steady_timer.hpp>
@@ -115,6 +117,27 @@ std::optional<SignalKind> state_in_title(std::string_view title) {
   return std::nullopt;
 }
 
+std::string shell_line(std::string_view command) {
+  // What cannot follow exec: dash's reserved words and builtins that change the shell itself or end it.
+  constexpr std::array<std::string_view, 32> kOfTheShell = {
+      ".",    ":",     "alias", "break",    "case",   "cd",    "continue", "do",
+      "done", "eval",  "exec",  "exit",     "export", "fg",    "for",      "function",
+      "if",   "local", "read",  "readonly", "return", "set",   "shift",    "source",
+      "then", "times", "trap",  "type",     "ulimit", "umask", "until",    "while"};
+  const auto start = command.find_first_not_of(" \t");
+  if (start == std::string_view::npos) return std::string(command);
+  const std::string_view word = command.substr(start, command.find_first_of(" \t", start) - start);
+  // "2>&1" is a redirection; any other "&" ends a command.
+  const auto ends_command = [&](std::size_t at) {
+    return std::string_view(";&|()`\n#").contains(command[at]) &&
+           !(command[at] == '&' && at > 0 && std::string_view("<>").contains(command[at - 1]));
+  };
+  const bool one_program = std::ranges::none_of(std::views::iota(0UZ, command.size()), ends_command) &&
+                           word.find_first_of("={}!<>$~*?['\"\\") == std::string_view::npos &&
+                           std::ranges::find(kOfTheShell, word) == kOfTheShell.end();
+  return one_program ? "exec " + std::string(command) : std::string(command);
+}
+
 std::map<std::string, std::string> common_environment(const LaunchRequest& request) {
   std::map<std::string, std::string> env;
   env["AGENTMESH_AGENT"] = request.name.str();
@@ -141,7 +164,7 @@ Result<LaunchPlan> CustomAdapter::plan(const LaunchRequest& request) const {
   if (request.command.contains('\0'))
     return fail(ErrorCode::invalid, "runner", "the command holds a NUL byte");
   LaunchPlan plan;
-  plan.argv = {"/bin/sh", "-c", request.command};
+  plan.argv = {"/bin/sh", "-c", shell_line(request.command)};
   plan.env = common_environment(request);
   if (request.conversation != Conversation::fresh) plan.env["AGENTMESH_RESUME"] = "1";
   if (request.conversation == Conversation::continue_session)

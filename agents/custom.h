@@ -20,6 +20,10 @@ class CustomAdapter final : public Adapter {
 // "[agentmesh:question]" anywhere in it.
 std::optional<SignalKind> state_in_title(std::string_view title);
 
+// The command as `sh -c` gets it: with `exec` in front where it is one program and its words, so that no
+// shell stands between a signal and the program. A line with shell syntax stays as it was written.
+std::string shell_line(std::string_view command);
+
 // What every runner gets: who it is and where its hook socket is.
 std::map<std::string, std::string> common_environment(const LaunchRequest& request);
 

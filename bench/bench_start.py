@@ -6,48 +6,16 @@ the process is spawned. The raw side posts the very body of an agent's container
 
 import shutil
 import subprocess
-import threading
 import time
 
 from bench_list import keep
-from measure import Samples, eventually, interleave, show, skipped, verdict
-from sockets import EventLines, Peer
+from engine_times import EngineTimes, body_of, raw_start
+from measure import Samples, interleave, show, skipped, verdict
+from sockets import Peer
 
 ROUNDS = 15
 LIMIT_RAW = 1.10
 LIMIT_DOCKER = 1.0
-
-
-class Starts:
-    """Times of `start` events by the container's name and by the agent's, as the engine tells them."""
-
-    def __init__(self, socket):
-        self.at = {}
-        self.lines = EventLines(socket, {"type": ["container"], "event": ["start"]})
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        while True:
-            try:
-                events = self.lines.read()
-            except OSError:
-                return
-            for event in events:
-                attributes = event["Actor"]["Attributes"]
-                for key in (attributes["name"], attributes.get("agentmesh.agent")):
-                    self.at[key] = event["timeNano"]
-
-    def ms_since(self, begin_ns, key):
-        return (eventually(10, f"start event of {key}", lambda: self.at.get(key)) - begin_ns) / 1e6
-
-
-def body_of(details):
-    """What an inspected container was created from, without our labels, so that no daemon takes it for its own."""
-    config = details["Config"]
-    config.pop("Labels")
-    config["Labels"] = {f"bench.{i}": "x" * 36 for i in range(4)}
-    config["HostConfig"] = details["HostConfig"]
-    return config
 
 
 def docker_flags(config, host):
@@ -66,7 +34,7 @@ def docker_flags(config, host):
 
 
 def run(lab):
-    starts = Starts(lab.engine_path)
+    starts = EngineTimes(lab.engine_path, "start")
     engine = Peer(lab.engine_path)
     daemon = lab.daemon()
     model = f"{lab.mark}-model"
@@ -84,14 +52,7 @@ def run(lab):
         lab.stop(name, daemon)
 
     def by_hand(number):
-        name = f"{lab.mark}-raw{number + 1}"
-        begin = time.time_ns()
-        made = engine.call("POST", f"/containers/create?name={name}", body)
-        try:
-            engine.call("POST", f"/containers/{made['Id']}/start")
-            keep(raw, number, starts.ms_since(begin, name))
-        finally:
-            engine.call("DELETE", f"/containers/{made['Id']}?force=1&v=1")
+        keep(raw, number, raw_start(engine, starts, f"{lab.mark}-raw{number + 1}", body))
 
     def by_command(number):
         name = f"{lab.mark}-c{number + 1}"

@@ -1,4 +1,5 @@
 #include "agents/adapter.h"
+#include "agents/custom.h"
 #include "agents/opencode.h"
 
 #include <gtest/gtest.h>
@@ -127,6 +128,34 @@ TEST(OpencodePlanTest, AModelNeedsItsProvider) {
   LaunchRequest wanted = request("alpha");
   wanted.provider.base_url = "http://gateway:8080";
   EXPECT_FALSE(adapter("opencode").plan(wanted));
+}
+
+TEST(CustomPlanTest, OneProgramTakesTheShellsPlace) {
+  for (const char* line :
+       {"fake_agent --echo 'a b'", "/opt/agent \"$HOME\" >log 2>log2", "  aider --yes 2>&1"})
+    EXPECT_EQ(shell_line(line), std::string("exec ") + line) << line;
+  for (const char* line : {"make watch; echo done",
+                           "a && b",
+                           "a | b",
+                           "(a)",
+                           "a\nb",
+                           "a &",
+                           "FOO=1 agent",
+                           "'my agent' x",
+                           "$AGENT x",
+                           "cd",
+                           "exec agent",
+                           "while",
+                           "{ a",
+                           "! a",
+                           "echo `date`",
+                           "echo $(date)",
+                           "",
+                           " ",
+                           "agent # a note",
+                           ">log agent",
+                           "~/agent"})
+    EXPECT_EQ(shell_line(line), line) << line;
 }
 
 TEST(CustomPlanTest, TheCommandIsAShellLine) {

@@ -23,6 +23,7 @@ def test_stop_is_final(bench):
     stopped = mesh.agent(name)
     same((stopped["status"], stopped["reason"], stopped["exit"]["reason"]),
          ("stopped", "stopped by user", "stopped_by_user"), "status, reason and exit reason")
+    same(stopped["exit"]["code"], 0, "exit code of a program that obeys SIGTERM")
     mesh.kill_daemon()
     same(mesh.agent(name)["status"], "stopped", "status after a daemon's restart")
     always(bench.count(10, 60), lambda: gone(mesh, name), "gone")
@@ -50,6 +51,7 @@ def test_stop_of_an_agent_that_ignores_it(bench):
     mesh.expect(0, "stop", name, "--timeout", "1s")
     bench.measured("stop --timeout 1s", time.monotonic() - begun, 6, "s")
     check(gone(mesh, name), "its container or session is there after stop")
+    same(mesh.agent(name)["exit"]["code"], 137, "exit code of a program that was asked, and then killed")
     name = mesh.start(mesh.name("b"), "--ignore-term")
     begun = time.monotonic()
     mesh.expect(0, "stop", name, "--force")
