@@ -500,7 +500,7 @@ Result<int> run_events(const Arguments& arguments) {
   std::string path = "/v1/events?follow=" + std::string(arguments.has("-f") ? "1" : "0");
   if (arguments.has("--since")) path += "&since=" + percent_encode(arguments.text("--since"));
   const bool as_json = arguments.json();
-  auto done = stream(path, [as_json](std::string_view line) {
+  auto done = stream(path, [as_json](std::string_view line) -> Result<void> {
     if (as_json) {
       print(std::string(line) + "\n");
     } else if (const auto event = parse_json(line, "events")) {
@@ -508,7 +508,7 @@ Result<int> run_events(const Arguments& arguments) {
                         text_of(*event, "agent").empty() ? "-" : text_of(*event, "agent"),
                         text_of(*event, "name"), text_of(*event, "reason")));
     }
-    (void)flush_output();
+    return flush_output();
   });
   if (!done) return pass(done.error());
   return 0;

@@ -124,7 +124,7 @@ Result<nlohmann::json> call_json(std::string_view method, std::string path, cons
   return parse_json(*text, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
 }
 
-Result<void> stream(std::string path, const std::function<void(std::string_view)>& line) {
+Result<void> stream(std::string path, const std::function<Result<void>(std::string_view)>& line) {
   const auto where = home();
   if (!where) return pass(where.error());
   if (auto up = ensure_daemon(*where); !up) return up;
@@ -132,7 +132,7 @@ Result<void> stream(std::string path, const std::function<void(std::string_view)
   const auto take = [&](std::string_view bytes) -> Result<void> {
     pending += bytes;
     for (std::size_t end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
-      line(std::string_view(pending).substr(0, end));
+      if (auto taken = line(std::string_view(pending).substr(0, end)); !taken) return taken;
       pending.erase(0, end + 1);
     }
     if (pending.size() <= kMaxLine) return {};

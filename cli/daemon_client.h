@@ -27,8 +27,8 @@ Result<void> ensure_daemon(const daemon::Home& home);
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down);
 Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body);
 
-// Reads a streamed answer line by line until it ends.
-Result<void> stream(std::string path, const std::function<void(std::string_view)>& line);
+// Reads a streamed answer line by line, until it ends or `line` fails: then that error.
+Result<void> stream(std::string path, const std::function<Result<void>(std::string_view)>& line);
 
 std::string percent_encode(std::string_view text);
 

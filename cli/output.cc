@@ -70,6 +70,7 @@ void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), std
 
 Result<void> flush_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  if (errno == EPIPE) return fail(ErrorCode::internal, "output", "whoever read standard output is gone");
   return fail(ErrorCode::internal, "output", "standard output cannot be written", "is the disk full?");
 }
 

@@ -125,9 +125,10 @@ std::vector<std::string> Arguments::list(const std::string& name) const {
 }
 
 int run_command_line(std::vector<std::string> words) {
-  const bool wants_json = std::find(words.begin(), words.end(), "--json") != words.end();
+  const auto options_end = std::find(words.begin(), words.end(), "--");  // after it a word is just a word
+  const bool wants_json = std::find(words.begin(), options_end, "--json") != options_end;
   const ErrorForm form = wants_json ? ErrorForm::json : ErrorForm::text;
-  const bool wants_help = std::find(words.begin(), words.end(), "--help") != words.end();
+  const bool wants_help = std::find(words.begin(), options_end, "--help") != options_end;
   const CommandSpec* command = find_command(words);
   if (command == nullptr) {
     if (wants_help || (!words.empty() && words[0] == "help")) {

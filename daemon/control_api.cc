@@ -218,8 +218,8 @@ class Control {
                      fmt::format("{} is not ready yet: {}", name.str(), entry->agent.reason),
                      fmt::format("agentmesh attach {}", name.str()));
     }
-    const bool down =
-        status == wd::Status::failed || status == wd::Status::restarting || status == wd::Status::stopped;
+    const bool down = status == wd::Status::failed || status == wd::Status::restarting ||
+                      (status == wd::Status::stopped && !entry->agent.finished);
     if (!down) co_return Reply{.body = agent_json(*entry, show())};
     co_return fail(ErrorCode::internal, "start",
                    fmt::format("{} is {}: {}", name.str(), wd::to_string(status),
@@ -363,10 +363,13 @@ class Control {
     const auto from = since ? from_rfc3339(*since) : std::nullopt;
     if (since && !from)
       co_return fail(ErrorCode::invalid, "events", fmt::format("'{}' is not an RFC 3339 time", *since));
+    // What happens while the kept ones are read is read with them: each once and in order.
+    const auto caught_up = std::make_shared<bool>(false);
     std::shared_ptr<void> listening;
     if (request.query_value("follow") == "1") {
-      listening = parts_.events.listen(
-          [stream](const EventRow& row) { (void)stream->send(dump_json(event_json(row)) + "\n"); });
+      listening = parts_.events.listen([stream, caught_up](const EventRow& row) {
+        if (*caught_up) (void)stream->send(dump_json(event_json(row)) + "\n");
+      });
     }
     while (true) {
       const auto rows = parts_.journal.events_after(seq, kEventPage);
@@ -379,6 +382,7 @@ class Control {
       if (static_cast<std::int64_t>(rows->size()) < kEventPage) break;
       if (auto flushed = co_await stream->flush(); !flushed) co_return pass(flushed.error());
     }
+    *caught_up = true;
     if (listening) co_await stream->ended();
     co_return Result<void>{};
   }

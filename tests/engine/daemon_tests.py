@@ -109,6 +109,32 @@ def test_socket_survives_nonsense(bench):
     same(mesh.daemon(), pid, "the daemon's pid")
 
 
+def test_events_before_and_while_one_follows(bench):
+    """A slow reader gets the many kept events and what happens meanwhile: each once, in order, and all."""
+    mesh = bench.mesh()
+    without_daemon(mesh)
+    journal = sqlite3.connect(mesh.home / "state.db")
+    with journal:
+        journal.executemany("INSERT INTO events (at, agent, name, reason) VALUES (0, 'old', 'kept', ?)",
+                            [("x" * 200,)] * 6_000)
+    journal.close()
+    mesh.expect(0, "up")
+    follower = mesh.spawn("events", "-f", "--json")
+    try:
+        first = json.loads(follower.stdout.readline())
+        name = mesh.start(mesh.name())
+        mesh.expect(0, "stop", name)
+        told = [first]
+        while told[-1]["name"] != "ended":
+            told.append(json.loads(follower.stdout.readline()))
+    finally:
+        follower.stdout.close()
+    numbers = [event["seq"] for event in told]
+    same(numbers, list(range(first["seq"], first["seq"] + len(told))), "each event once, in order, none left out")
+    mesh.start(mesh.name("b"))
+    same(follower.wait(timeout=10), 1, "exit code once nobody reads its output")
+
+
 def test_events_are_followed(bench):
     mesh = bench.mesh()
     mesh.expect(0, "up")
