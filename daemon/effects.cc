@@ -48,7 +48,7 @@ Task<std::string> Effects::create_in_sandbox(AgentSpec spec, LaunchInput input) 
   auto run = prepare_launch(spec, input, parts_.home, parts_.policy, host);
   if (!run) co_return pass(run.error());
   auto created = co_await parts_.engine.create(name, std::move(*run));
-  if (created) workspaces_.insert_or_assign(*created, *workspace);
+  if (created) created_.insert_or_assign(*created, Created{name, *workspace});
   if (created || created.error().code != ErrorCode::conflict) co_return created;
   co_return co_await adopt(name, input);
 }
@@ -67,8 +67,8 @@ Task<std::string> Effects::adopt(const std::string& container, const LaunchInput
 
 Task<> Effects::start(std::string id) {
   if (id.starts_with(host::kIdPrefix)) co_return co_await parts_.host.start(std::move(id));
-  if (const auto known = workspaces_.extract(id); known) {
-    if (auto same = sandbox::recheck(known.mapped()); !same) co_return pass(same.error());
+  if (const auto known = created_.extract(id); known) {
+    if (auto same = sandbox::recheck(known.mapped().workspace); !same) co_return pass(same.error());
   }
   auto done = co_await parts_.engine.start(std::move(id));
   co_return done;
@@ -90,7 +90,9 @@ Task<> Effects::kill(RunPlace run) {
 
 Task<> Effects::remove(RunPlace run) {
   if (run.place == agents::Place::host) co_return co_await parts_.host.remove(host_id(run));
-  auto done = co_await parts_.engine.remove(container_name(run.agent, run.run));
+  const std::string name = container_name(run.agent, run.run);
+  std::erase_if(created_, [&](const auto& known) { return known.second.container == name; });
+  auto done = co_await parts_.engine.remove(name);
   co_return done;
 }
 

@@ -70,7 +70,11 @@ class Effects {
 
   EffectsParts parts_;
   sandbox::HostCapacity host_;
-  std::map<std::string, sandbox::ResolvedSource> workspaces_;  // by container id, from create to start
+  struct Created {
+    std::string container;
+    sandbox::ResolvedSource workspace;
+  };
+  std::map<std::string, Created> created_;  // by container id, from create to start or removal
 };
 
 }  // namespace agentmesh::daemon

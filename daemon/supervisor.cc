@@ -31,6 +31,12 @@ std::filesystem::path user_home() {
   return home == environment.end() ? "" : home->second;
 }
 
+Result<void> saved(bool taken, std::string_view what) {
+  if (taken) return {};
+  return fail(ErrorCode::exhausted, "journal", fmt::format("the {} could not be saved", what),
+              "is the disk full?");
+}
+
 }  // namespace
 
 Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
@@ -101,16 +107,21 @@ Result<void> Supervisor::start(const AgentName& name, AgentSpec spec, const std:
                 fmt::format("agentmesh stop {}", name.str()));
   }
   AgentRow row{wd::make_agent(name, world_.clock.now()), std::move(spec), agent_id, ""};
-  if (known != nullptr) row = AgentRow{known->agent, std::move(row.spec), known->agent_id, known->session_id};
+  // Another runner, or another home, knows nothing of the conversation.
+  const bool same_home =
+      known != nullptr && known->spec.runner == row.spec.runner && known->spec.place == row.spec.place;
+  if (known != nullptr) {
+    row = AgentRow{known->agent, std::move(row.spec), known->agent_id, same_home ? known->session_id : ""};
+  }
   if (auto saved = world_.journal.save(row); !saved) return saved;
   if (known == nullptr) {
     entries_.emplace(name.str(), std::make_unique<Entry>(world_.io, std::move(row), new_loop_watch()));
   } else {
     known->spec = std::move(row.spec);
+    known->session_id = std::move(row.session_id);
   }
-  feed(name, wd::StartAsked{.spec_hash = hash});
-  if (find(name.str())->agent.wanted == wd::Wanted::running) return {};
-  return fail(ErrorCode::exhausted, "journal", "the start could not be saved", "is the disk full?");
+  const auto conversation = same_home ? wd::Conversation::resume : wd::Conversation::fresh;
+  return saved(feed(name, wd::StartAsked{.spec_hash = hash, .conversation = conversation}), "start");
 }
 
 Result<void> Supervisor::ask_stop(const AgentName& name, Millis timeout, wd::StopManner manner) {
@@ -118,9 +129,7 @@ Result<void> Supervisor::ask_stop(const AgentName& name, Millis timeout, wd::Sto
   if (entry == nullptr)
     return fail(ErrorCode::not_found, "stop", fmt::format("no agent '{}'", name.str()),
                 "agentmesh list --all");
-  feed(name, wd::StopAsked{timeout, manner});
-  if (entry->agent.wanted == wd::Wanted::stopped) return {};
-  return fail(ErrorCode::exhausted, "journal", "the stop could not be saved", "is the disk full?");
+  return saved(feed(name, wd::StopAsked{timeout, manner}), "stop");
 }
 
 Result<void> Supervisor::ask_restart(const AgentName& name, Millis timeout) {
@@ -128,10 +137,8 @@ Result<void> Supervisor::ask_restart(const AgentName& name, Millis timeout) {
   if (entry == nullptr)
     return fail(ErrorCode::not_found, "restart", fmt::format("no agent '{}'", name.str()),
                 "agentmesh list --all");
-  const std::uint64_t before = entry->agent.epoch;
-  feed(name, wd::RestartAsked{.spec_hash = hash_of(entry->spec), .timeout = timeout});
-  if (entry->agent.epoch != before) return {};
-  return fail(ErrorCode::exhausted, "journal", "the restart could not be saved", "is the disk full?");
+  return saved(feed(name, wd::RestartAsked{.spec_hash = hash_of(entry->spec), .timeout = timeout}),
+               "restart");
 }
 
 Entry* Supervisor::find(std::string_view name) {
@@ -146,10 +153,10 @@ Entry* Supervisor::find_by_agent_id(std::string_view agent_id) {
   return nullptr;
 }
 
-void Supervisor::feed(const AgentName& name, const wd::Event& event) {
+bool Supervisor::feed(const AgentName& name, const wd::Event& event) {
   Entry* entry = find(name.str());
-  if (entry == nullptr || stopped_) return;
-  apply(*entry, wd::step(entry->agent, event, policy_of(*entry), world_.clock.now()));
+  if (entry == nullptr || stopped_) return false;
+  return apply(*entry, wd::step(entry->agent, event, policy_of(*entry), world_.clock.now()));
 }
 
 void Supervisor::feed_all(const wd::Event& event) {
@@ -163,7 +170,7 @@ void Supervisor::feed_all_at(agents::Place place, const wd::Event& event) {
 }
 
 // The journal first: a step whose row is not on the disk is as if it had not been taken.
-void Supervisor::apply(Entry& entry, wd::Step next) {
+bool Supervisor::apply(Entry& entry, wd::Step next) {
   const bool persist = !next.actions.empty() && std::holds_alternative<wd::Persist>(next.actions.front());
   if (persist) {
     if (auto saved = world_.journal.save_record(next.agent); !saved) {
@@ -173,7 +180,7 @@ void Supervisor::apply(Entry& entry, wd::Step next) {
       look_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
         if (!ec && !guard.expired()) request_look();
       });
-      return;
+      return false;
     }
   }
   const wd::Phase before = entry.agent.phase;
@@ -184,6 +191,7 @@ void Supervisor::apply(Entry& entry, wd::Step next) {
   if (entry.agent.phase != before) after_phase(entry, before);
   hooks_.changed(entry);
   note_change();
+  return true;
 }
 
 void Supervisor::after_phase(Entry& entry, wd::Phase before) {
@@ -424,7 +432,10 @@ void Supervisor::died(const AgentName& name, RunId run, const sandbox::Container
   const int code = event.exit_code.value_or(0);
   const Entry* entry = find(name.str());
   const bool for_memory = code == kKilled && entry != nullptr && entry->agent.live.oom_child;
-  if (!for_memory) return feed(name, wd::ContainerDied{run, code, false});
+  if (!for_memory) {
+    feed(name, wd::ContainerDied{run, code, false});
+    return;
+  }
   asio::co_spawn(world_.io, world_.engine.inspect(event.container_id),
                  [this, name, run, code, guard = std::weak_ptr<int>(alive_)](
                      std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {

@@ -119,8 +119,8 @@ class Supervisor {
   Result<void> ask_stop(const AgentName& name, Millis timeout, watchdog::StopManner manner);
   Result<void> ask_restart(const AgentName& name, Millis timeout);
 
-  // Nothing happens when the agent is not known.
-  void feed(const AgentName& name, const watchdog::Event& event);
+  // False when nothing happened: the agent is not known, or what it changed could not be saved.
+  bool feed(const AgentName& name, const watchdog::Event& event);
   void feed_all(const watchdog::Event& event);
   void feed_all_at(agents::Place place, const watchdog::Event& event);
 
@@ -148,7 +148,7 @@ class Supervisor {
   boost::asio::awaitable<void> relist_loop();
   void look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs);
   void reap_orphans(const Sight& sight);
-  void apply(Entry& entry, watchdog::Step next);
+  bool apply(Entry& entry, watchdog::Step next);
   void after_phase(Entry& entry, watchdog::Phase before);
   void tell_early(Entry& entry);
   void perform(Entry& entry, const watchdog::Action& action);

@@ -106,6 +106,21 @@ def test_restart_by_a_person_is_not_counted(bench):
         same(mesh.container(name)["Name"], f"/agentmesh-{name}-{run}", "container")
     same(mesh.agent(name)["restarts"]["count"], 0, "restarts counted")
     same(mesh.json("crashes", name), [], "crash reports")
+    first = mesh.spawn("restart", name)  # one while the other is under way
+    mesh.expect(0, "restart", name)
+    said = first.communicate(timeout=30)[0]
+    same(first.returncode, 0, f"exit code of the first, which said {said}")
+
+
+def test_another_runner_begins_a_conversation_of_its_own(bench):
+    """The session id of the runner before it is none of its own: no start may fail for it."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    eventually(5, lambda: mesh.json("explain", name)["session_id"] == "fake-session", "the session is learned")
+    mesh.expect(0, "stop", name)
+    command = mesh.start_words(name)[4:6]
+    mesh.run(*[{"custom": "claude"}.get(word, word) for word in mesh.start_words(name) if word not in command])
+    same(mesh.agent(name)["exit"]["reason"], "command_not_found", "why a runner that the image does not have ended")
 
 
 def test_stuck_agent_is_nudged_then_restarted(bench):
