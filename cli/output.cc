@@ -5,6 +5,8 @@
 #include "base/text.h"
 
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <unistd.h>
 
@@ -70,7 +72,10 @@ void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), std
 
 Result<void> flush_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
-  if (errno == EPIPE) return fail(ErrorCode::internal, "output", "whoever read standard output is gone");
+  if (errno == EPIPE) {  // nobody reads any more, as in `| head`: the usual silent end
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
   return fail(ErrorCode::internal, "output", "standard output cannot be written", "is the disk full?");
 }
 
