@@ -5,6 +5,8 @@ import json
 import demo
 from mesh import check, eventually, same, seconds_of
 
+GEMINI = demo.Runner(name="gemini", prompt="Allow execution of", allow_key="1", question="Esc to cancel")
+
 
 def sessions(mesh, name):
     """The conversations' ids in its home."""
@@ -16,7 +18,7 @@ def test_gemini_works_and_is_asked(bench):
     """One life: idle, busy, permission, approve, deny, a person's answer, a question."""
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
-        name = demo.start(mesh, model, "gemini", "--permissions", "ask")
+        name = demo.start(mesh, model, GEMINI, "--permissions", "ask")
         mesh.expect(0, "nudge", name, "SLOW: 4")
         bench.measured("busy seen", mesh.until_status(name, "busy", limit_s=10), 2, "s")
         mesh.until_status(name, "idle", limit_s=30)
@@ -54,7 +56,7 @@ def test_gemini_resumes(bench):
     """docker kill, also before the first message: the conversation goes on with what was said in it."""
     mesh = bench.mesh()
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
-        name = demo.start(mesh, model, "gemini")
+        name = demo.start(mesh, model, GEMINI)
         same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "kill")
         eventually(30, lambda: mesh.agent(name)["restarts"]["count"] == 1, "it is restarted")
         mesh.until_status(name, "idle", limit_s=demo.READY_LIMIT_S)
@@ -78,7 +80,7 @@ def test_gemini_limit(bench):
     mesh = bench.mesh()
     limit = [{"when": "LIMIT", "status": 429, "retry_after": 20}]
     with demo.Model(mesh, limit) as model:
-        name = demo.start(mesh, model, "gemini")
+        name = demo.start(mesh, model, GEMINI)
         begun = datetime.datetime.now(datetime.timezone.utc).timestamp()
         mesh.expect(0, "nudge", name, "LIMIT")
         mesh.until_status(name, "rate_limited", limit_s=12)
@@ -95,7 +97,7 @@ def test_gemini_login(bench):
     """A refused key is a missing login."""
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
-        name = demo.start(mesh, model, "gemini")
+        name = demo.start(mesh, model, GEMINI)
         mesh.expect(0, "nudge", name, "STATUS: 401")
         mesh.until_status(name, "auth_required", limit_s=20)
 
@@ -104,15 +106,15 @@ def test_gemini_messages(bench):
     """Random messages reach the model once and unchanged."""
     mesh = bench.mesh()
     with demo.Model(mesh, demo.SHORT_ANSWERS) as model:
-        name = demo.start(mesh, model, "gemini")
-        demo.check_messages(bench, mesh, model, name)
+        name = demo.start(mesh, model, GEMINI)
+        demo.check_messages(bench, mesh, model, name, demo.random_messages(bench))
 
 
 def test_gemini_dialogs_are_not_typed_into(bench):
     """Nudges against an open permission prompt and an open question."""
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
-        name = demo.start(mesh, model, "gemini", "--permissions", "ask")
+        name = demo.start(mesh, model, GEMINI, "--permissions", "ask")
         dialogs = [("RUN: rm -rf /workspace/x", "waiting_permission"), ("ASK: sure?", "waiting_question")]
         for message, status in dialogs if bench.full else dialogs[:1]:  # a question after a prompt is told as a prompt
             mesh.expect(0, "nudge", name, message)

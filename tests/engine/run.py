@@ -75,9 +75,9 @@ def run(name, function, program, full):
     try:
         function(bench)
     except mesh.Failed as failed:
-        line = next(frame.lineno for frame in reversed(traceback.extract_tb(failed.__traceback__))
-                    if frame.filename.endswith("_tests.py"))
-        wrong.append(f"line {line}: {failed}")
+        where = next(frame for frame in reversed(traceback.extract_tb(failed.__traceback__))
+                     if not frame.filename.endswith(("/mesh.py", "/run.py")))
+        wrong.append(f"{pathlib.Path(where.filename).name} line {where.lineno}: {failed}")
     except Exception:  # a defect of the test is a failure of the test
         wrong.append(traceback.format_exc())
     for index, made in enumerate(bench.meshes):
