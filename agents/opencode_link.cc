@@ -343,7 +343,9 @@ Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::st
   } done{self->answering_, id};
 
   const auto open = co_await self->body_of("/permission");
-  if (!open) co_return pass(open.error());
+  if (!open) {  // whatever became of it, nothing was answered
+    co_return fail(ErrorCode::unavailable, "answer", open.error().what, "try again");
+  }
   const auto list = parse_json(*open, "answer");
   if (!list || !list->is_array())
     co_return fail(ErrorCode::internal, "answer", "opencode's permissions are not a list");

@@ -165,7 +165,7 @@ asio::awaitable<Sent> Mailbox::attempt(AgentName agent, agents::Message message)
   if (!own_channel) co_return co_await by_pane(agent, std::move(message));
   const auto delivery = co_await entry->link->deliver(std::move(message));
   if (!delivery) co_return Sent{DeliveryResult::unknown, describe(delivery.error())};
-  co_return Sent{delivery->result, delivery->why};
+  co_return Sent{delivery->result, delivery->why, delivery->result == DeliveryResult::blocked};
 }
 
 Result<void> Mailbox::check(const AgentName& agent, std::string_view text) const {

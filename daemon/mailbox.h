@@ -22,8 +22,10 @@ namespace agentmesh::daemon {
 
 struct Sent {
   agents::DeliveryResult result = agents::DeliveryResult::blocked;
-  std::string why;     // empty when delivered
-  bool waits = false;  // blocked by a person at its terminal or what is half typed: worth another try soon
+  std::string why;  // empty when delivered
+  // Blocked by a person at its terminal, by what is half typed, or by a program that does not answer just
+  // now: worth another try soon.
+  bool waits = false;
 };
 
 struct MailboxParts {

@@ -42,6 +42,7 @@ class FakeOpencode final : public OpencodeApi {
   bool lose_request = false;  // of the next prompt
   int prompt_status = 204;
   bool hide_messages = false;  // read-back finds nothing
+  bool mute = false;           // a GET of its prompts gets no answer in time
   int stream = 0;              // raised: the event stream breaks
   json status = json::object();
   json permissions = json::array();
@@ -69,6 +70,7 @@ class FakeOpencode final : public OpencodeApi {
       co_return ApiAnswer{200, body};
     }
     if (path == "/permission") {
+      if (mute) co_return fail(ErrorCode::timeout, "http", "no answer");
       while (path == held_path) co_await breathe();
       co_return ApiAnswer{200, permissions.dump()};
     }
@@ -341,6 +343,15 @@ TEST_F(OpencodeLinkTest, APromptThatWasNotToldIsNotAnswered) {
   EXPECT_EQ(answer(), "not_found");
   opencode_->tell("permission.asked", {{"id", "per_2"}});
   EXPECT_EQ(answer(), "not_found");
+  EXPECT_TRUE(opencode_->posts.empty());
+}
+
+TEST_F(OpencodeLinkTest, WhereItSaysNothingNothingWasAnsweredOrSent) {
+  start_up();
+  opencode_->tell("permission.asked", {{"id", "per_1"}, {"sessionID", "ses_1"}});
+  opencode_->mute = true;
+  EXPECT_EQ(answer(), "unavailable");
+  EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
   EXPECT_TRUE(opencode_->posts.empty());
 }
 
