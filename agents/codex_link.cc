@@ -3,6 +3,7 @@
 #include "agents/codex_rpc.h"
 #include "agents/codex_state.h"
 #include "agents/fields.h"
+#include "agents/link_work.h"
 #include "agents/terminal_link.h"
 #include "agents/throttle.h"
 #include "base/text.h"
@@ -11,10 +12,6 @@
 #include <set>
 #include <utility>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -46,8 +43,8 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void begin() {
-    spawn(line_loop(), line_stop_);
-    spawn(sync_loop(), sync_stop_);
+    run_for(shared_from_this(), context_.executor, line_loop(), line_stop_);
+    run_for(shared_from_this(), context_.executor, sync_loop(), sync_stop_);
   }
 
   void close() {
@@ -95,20 +92,6 @@ class Core : public std::enable_shared_from_this<Core> {
   void wake_sync() {
     sync_wanted_ = true;
     sync_timer_.cancel();
-  }
-  awaitable<void> pause(Millis time) {
-    boost::asio::steady_timer timer(context_.executor, time);
-    co_await timer.async_wait(boost::asio::use_awaitable);
-  }
-
-  void spawn(awaitable<void> work, boost::asio::cancellation_signal& stop) {
-    boost::asio::co_spawn(
-        context_.executor,
-        [](std::shared_ptr<Core> self, awaitable<void> inner) -> awaitable<void> {
-          co_await std::move(inner);
-          (void)self;
-        }(shared_from_this(), std::move(work)),
-        boost::asio::bind_cancellation_slot(stop.slot(), boost::asio::detached));
   }
 
   LinkContext context_;
@@ -394,8 +377,7 @@ Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer) {
   } done{self->answering_, id};
   if (auto sent = self->rpc_->reply(request->rpc_id, *reply); !sent) co_return pass(sent.error());
   const auto deadline = Steady::now() + self->times_.answer;
-  while (self->state_.request(id) != nullptr && Steady::now() < deadline)
-    co_await self->pause(self->times_.look);
+  while (self->state_.request(id) != nullptr && Steady::now() < deadline) co_await pause(self->times_.look);
   if (self->state_.request(id) == nullptr && self->rpc_) co_return Result<>{};
   co_return fail(ErrorCode::timeout, "answer", "codex has not taken the answer yet");
 }

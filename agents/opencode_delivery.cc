@@ -1,12 +1,10 @@
 #include "agents/opencode_delivery.h"
 
 #include "agents/fields.h"
+#include "agents/link_work.h"
 #include "base/json.h"
 #include "base/text.h"
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -25,11 +23,6 @@ constexpr int kSearchedMessages = 100;  // a message that may have been sent is 
 
 std::string caller_digits(std::string_view caller_id) {
   return sha256_hex(caller_id).substr(0, kCallerDigits);
-}
-
-awaitable<void> pause(Millis time) {
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
-  co_await timer.async_wait(boost::asio::use_awaitable);
 }
 
 Delivery blocked(std::string why) { return {DeliveryResult::blocked, std::move(why)}; }

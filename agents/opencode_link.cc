@@ -2,6 +2,7 @@
 
 #include "agents/fields.h"
 #include "agents/hook.h"
+#include "agents/link_work.h"
 #include "agents/opencode_delivery.h"
 #include "agents/opencode_state.h"
 #include "agents/throttle.h"
@@ -14,13 +15,8 @@
 #include <set>
 #include <utility>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -52,8 +48,8 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void begin() {
-    spawn(events_loop(), events_stop_);
-    spawn(sync_loop(), sync_stop_);
+    run_for(shared_from_this(), context_.executor, events_loop(), events_stop_);
+    run_for(shared_from_this(), context_.executor, sync_loop(), sync_stop_);
   }
 
   void close() {
@@ -89,17 +85,6 @@ class Core : public std::enable_shared_from_this<Core> {
   void wake_sync();
   void emit_all(std::vector<Signal> signals);
   void tell(Signal signal);
-  awaitable<void> pause(Millis time);
-
-  void spawn(awaitable<void> work, boost::asio::cancellation_signal& stop) {
-    boost::asio::co_spawn(
-        context_.executor,
-        [](std::shared_ptr<Core> self, awaitable<void> inner) -> awaitable<void> {
-          co_await std::move(inner);
-          (void)self;
-        }(shared_from_this(), std::move(work)),
-        boost::asio::bind_cancellation_slot(stop.slot(), boost::asio::detached));
-  }
 
   LinkContext context_;
   SignalSink sink_;
@@ -141,11 +126,6 @@ void Core::tell(Signal signal) {
 
 void Core::emit_all(std::vector<Signal> signals) {
   for (Signal& signal : signals) emit(std::move(signal));
-}
-
-awaitable<void> Core::pause(Millis time) {
-  boost::asio::steady_timer timer(context_.executor, time);
-  co_await timer.async_wait(boost::asio::use_awaitable);
 }
 
 // ---- the events -----------------------------------------------------------------------------------------

@@ -1,0 +1,32 @@
+#include "agents/link_work.h"
+
+#include <utility>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace agentmesh::agents {
+
+namespace asio = boost::asio;
+
+void run_for(std::shared_ptr<void> owner, const asio::any_io_executor& executor, asio::awaitable<void> work,
+             asio::cancellation_signal& stop) {
+  asio::co_spawn(
+      executor,
+      [](std::shared_ptr<void> self, asio::awaitable<void> inner) -> asio::awaitable<void> {
+        co_await std::move(inner);
+        (void)self;
+      }(std::move(owner), std::move(work)),
+      asio::bind_cancellation_slot(stop.slot(), asio::detached));
+}
+
+asio::awaitable<void> pause(Millis time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+}  // namespace agentmesh::agents
