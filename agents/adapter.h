@@ -248,6 +248,9 @@ class Link {
 
   // The conversation's id, once known: what LaunchRequest.session_id takes after a restart.
   virtual std::optional<std::string> session_id() const = 0;
+
+  // The program's version as it tells it itself, like "2.1.331"; empty: not known (yet).
+  virtual std::string version() const { return {}; }
 };
 
 class Adapter {
@@ -257,8 +260,9 @@ class Adapter {
   // Pure. Errors: invalid (stage "runner"), with the cure in the hint.
   virtual Result<LaunchPlan> plan(const LaunchRequest& request) const = 0;
   virtual std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const = 0;
-  // What a capture of its pane shows, with SGR codes. Pure. Without rules for the runner always `unknown`.
-  virtual ScreenReading read_screen(std::string_view coloured) const;
+  // What a capture of its pane shows, with SGR codes. Pure. `version` is the Link's. Without rules for the
+  // runner always `unknown`.
+  ScreenReading read_screen(std::string_view coloured, std::string_view version) const;
 };
 
 // "opencode", "claude", "custom" (which knows its state only when the program tells it: docs/runners.md).

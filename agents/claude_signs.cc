@@ -157,6 +157,7 @@ std::optional<Sign> ClaudeSigns::status(const std::vector<std::string>& texts) {
     const bool alone = place_ == Place::sandbox && text_at(*file, "kind") == "interactive";
     if (session_.empty() ? alone : text_at(*file, "sessionId") == session_) found.push_back(std::move(*file));
   }
+  if (found.size() == 1) version_ = version_of(text_at(found.front(), "version"));
   status_ = found.size() == 1 ? sign_of_status(found.front()) : std::nullopt;
   return status_;
 }

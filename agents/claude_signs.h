@@ -22,6 +22,7 @@ class ClaudeSigns final : public RunnerSigns {
   HookSaid hook(const nlohmann::json& hook) override;
   std::optional<Sign> screen(const ScreenReading& reading) override;
   std::optional<Sign> status(const std::vector<std::string>& texts) override;
+  std::string version() const override { return version_; }
   std::string answer(PermissionAnswer answer, std::string_view reason) const override;
 
  private:
@@ -32,6 +33,7 @@ class ClaudeSigns final : public RunnerSigns {
   const Clock& clock_;
   Place place_;
   std::optional<Sign> status_;  // as last understood
+  std::string version_;         // of its status file
 };
 
 // When a limit is over, as Claude Code words it: "resets 6:56pm (UTC)", "resets Nov 26, 3am (UTC)",

@@ -71,6 +71,7 @@ class Core : public std::enable_shared_from_this<Core> {
   static Task<Delivery> deliver(std::shared_ptr<Core> self, Message message);
   static Task<> answer(std::shared_ptr<Core> self, PermissionAnswer answer);
   const std::optional<std::string>& session() const { return session_; }
+  const std::string& version() const { return version_; }
 
  private:
   enum class Found { yes, no, unknown };
@@ -106,6 +107,7 @@ class Core : public std::enable_shared_from_this<Core> {
   boost::asio::cancellation_signal line_stop_;
   boost::asio::cancellation_signal sync_stop_;
   std::optional<std::string> session_;
+  std::string version_;
   std::set<std::string> answering_;  // ids of prompts whose answer is under way
   Sign title_;
   WallTime next_activity_{};
@@ -238,6 +240,7 @@ awaitable<void> Core::sync_loop() {
 awaitable<Result<>> Core::sync() {
   const auto rpc = rpc_;
   if (auto hello = co_await rpc->hello(times_.answer); !hello) co_return pass(hello.error());
+  version_ = rpc->version();
   if (!readable_ || state_.wants_read() || Steady::now() >= next_read_) {
     if (auto read = co_await read_threads(); !read) co_return pass(read.error());
     next_read_ = Steady::now() + times_.resync;
@@ -400,6 +403,7 @@ class CodexLink final : public Link {
   Task<Delivery> deliver(Message message) override { return Core::deliver(core_, std::move(message)); }
   Task<> answer(PermissionAnswer answer, std::string) override { return Core::answer(core_, answer); }
   std::optional<std::string> session_id() const override { return core_->session(); }
+  std::string version() const override { return core_->version(); }
 
  private:
   std::shared_ptr<Core> core_;

@@ -129,6 +129,8 @@ Task<> CodexRpc::hello(Millis limit) {
       {"capabilities", {{"experimentalApi", true}, {"optOutNotificationMethods", kUnwanted}}}};
   const auto answer = co_await call("initialize", params, limit);
   if (!answer) co_return pass(answer.error());
+  const std::string agent = text_at(*answer, "userAgent");  // "agentmesh/0.169.0 (Debian 12.0.0; x86_64)"
+  version_ = version_of(std::string_view(agent).substr(agent.find('/') + 1));
   greeted_ = true;
   co_return socket_->send(dump_json({{"method", "initialized"}}));
 }

@@ -31,6 +31,8 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   boost::asio::awaitable<void> run();
   // The handshake; only the first time something is said.
   Task<> hello(Millis limit);
+  // The server's, as it told in the handshake; empty: not known.
+  const std::string& version() const { return version_; }
   // The answer's `result`. Errors: denied (the server refuses: nothing was done), timeout, unavailable.
   Task<nlohmann::json> call(std::string method, nlohmann::json params, Millis limit);
   // Answers a request of the server's, whose id is JSON. Errors: unavailable.
@@ -50,6 +52,7 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   std::map<std::int64_t, std::shared_ptr<Waiting>> waiting_;
   std::chrono::steady_clock::time_point next_delta_{};
   std::int64_t last_id_ = 0;
+  std::string version_;
   bool greeted_ = false;
 };
 

@@ -58,6 +58,13 @@ std::string one_line(std::string_view text) {
   return cut_utf8(trim(line), kMaxSignalDetail);
 }
 
+std::string version_of(std::string_view text) {
+  const std::size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
+  const bool numbers =
+      end > 0 && end <= kMaxVersionBytes && text.front() != '.' && text.substr(0, end).contains('.');
+  return numbers ? std::string(text.substr(0, end)) : std::string();
+}
+
 bool speaks_of_limit(std::string_view message) {
   std::string lower(message.substr(0, 4 * kMaxSignalDetail));
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });

@@ -11,6 +11,7 @@
 namespace agentmesh::agents {
 
 constexpr std::size_t kMaxIdBytes = 128;  // of another program's id; longer ones are not taken
+constexpr std::size_t kMaxVersionBytes = 32;
 
 // The member when it is a string, else "".
 std::string text_at(const nlohmann::json& object, std::string_view key);
@@ -22,6 +23,10 @@ std::optional<std::int64_t> whole_at(const nlohmann::json& object, std::string_v
 
 // One line without control characters, cut at a character's end to kMaxSignalDetail bytes.
 std::string one_line(std::string_view text);
+
+// The version a text begins with, like "2.1.331": digits and dots, at most kMaxVersionBytes; "" when it does
+// not.
+std::string version_of(std::string_view text);
 
 // Does a provider's message speak of a limit of use (as opposed to a passing failure)?
 bool speaks_of_limit(std::string_view message);

@@ -67,6 +67,7 @@ class Core : public std::enable_shared_from_this<Core> {
   static Task<Delivery> deliver(std::shared_ptr<Core> self, Message message);
   static Task<> answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::string reason);
   const std::optional<std::string>& session() const { return state_.session(); }
+  const std::string& version() const { return version_; }
   void emit(Signal signal);
 
  private:
@@ -96,6 +97,7 @@ class Core : public std::enable_shared_from_this<Core> {
   boost::asio::cancellation_signal events_stop_;
   boost::asio::cancellation_signal sync_stop_;
   WallTime next_activity_{};
+  std::string version_;
   std::string told_permission_;      // the id of the prompt that is open, as far as the sink knows
   std::set<std::string> answering_;  // ids of prompts whose answer is under way
   int failures_ = 0;
@@ -148,7 +150,10 @@ awaitable<void> Core::events_loop() {
 
 awaitable<bool> Core::healthy() {
   const auto answer = co_await api_->get("/global/health", times_.health);
-  co_return answer && answer->status == 200;
+  if (!answer || answer->status != 200) co_return false;
+  const auto health = parse_json(answer->body, "opencode");
+  if (health) version_ = version_of(text_at(*health, "version"));
+  co_return true;
 }
 
 bool Core::take_events(net::SseParser& parser, std::string_view bytes) {
@@ -383,6 +388,7 @@ class OpencodeLink final : public Link {
     return Core::answer(core_, answer, std::move(reason));
   }
   std::optional<std::string> session_id() const override { return core_->session(); }
+  std::string version() const override { return core_->version(); }
 
  private:
   boost::asio::any_io_executor executor_;

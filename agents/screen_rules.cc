@@ -279,17 +279,17 @@ ScreenReading ScreenRules::read(std::string_view runner, std::string_view versio
   bool decided = false;
   for (const Rule& rule : rules_) {
     if (!rule.is_for(runner, version)) continue;
+    if (rule.means ? decided : reading.composer) continue;
+    const std::string_view region = last_lines(rule.means ? all : bright, rule.last);
+    if (!rule.holds(region)) continue;
     if (!rule.means) {
-      const std::string_view region = last_lines(bright, rule.last);
-      if (reading.composer || !rule.holds(region)) continue;
       reading.composer = true;
       reading.draft = std::string(trim(group_of(*rule.all.back(), region).value_or("")));
-    } else if (!decided && rule.holds(last_lines(all, rule.last))) {
-      decided = true;
-      reading.meaning = *rule.means;
-      if (rule.detail)
-        reading.detail = one_line(group_of(*rule.detail, last_lines(all, rule.last)).value_or(""));
+      continue;
     }
+    decided = true;
+    reading.meaning = *rule.means;
+    if (rule.detail) reading.detail = one_line(group_of(*rule.detail, region).value_or(""));
   }
   if (!decided && reading.composer) reading.meaning = ScreenMeaning::idle;
   return reading;

@@ -52,8 +52,8 @@ std::string_view to_string(DeliveryResult result) {
   return "unknown";
 }
 
-ScreenReading Adapter::read_screen(std::string_view coloured) const {
-  return screen_rules().read(facts().runner, "", coloured);
+ScreenReading Adapter::read_screen(std::string_view coloured, std::string_view version) const {
+  return screen_rules().read(facts().runner, version, coloured);
 }
 
 }  // namespace agentmesh::agents

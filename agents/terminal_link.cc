@@ -120,6 +120,7 @@ class TerminalLink final : public Link {
   }
 
   std::optional<std::string> session_id() const override { return session_; }
+  std::string version() const override { return program_.signs->version(); }
 
  private:
   // {"runner", "hook": {...}}, "call" of a tool, "id" and "repeat" of a prompt whose hook waits; or

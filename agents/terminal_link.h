@@ -39,6 +39,8 @@ class RunnerSigns {
   // What the program's status files say, all that are in its folder; none: no file of this run, or one that
   // is not understood.
   virtual std::optional<Sign> status(const std::vector<std::string>& texts);
+  // The program's version as its words told it; empty: they did not.
+  virtual std::string version() const { return {}; }
   // What a hook that waits prints to answer its permission prompt. Empty: it cannot.
   virtual std::string answer(PermissionAnswer answer, std::string_view reason) const;
 };

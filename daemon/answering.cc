@@ -63,9 +63,8 @@ Task<> Answering::by_keys(AgentName agent, agents::PermissionAnswer verdict, std
     if (!picture) co_return describe(picture.error());
     Entry* now = parts_.supervisor.find(agent.str());
     if (!asks(now) || now->prompts != prompts) co_return "the prompt is gone";
-    const auto adapter = agents::find_adapter(now->spec.runner);
-    const auto reading = (*adapter)->read_screen(*picture);
-    if (reading.meaning != agents::ScreenMeaning::permission) co_return "the screen does not show the prompt";
+    if (reading_of(*now, *picture).meaning != agents::ScreenMeaning::permission)
+      co_return "the screen does not show the prompt";
     now->typed_at = parts_.clock.now();
     co_return std::nullopt;
   };

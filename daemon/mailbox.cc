@@ -220,9 +220,10 @@ tmux::DeliveryChecks Mailbox::pane_checks(const AgentName& agent) {
 asio::awaitable<std::optional<agents::ScreenReading>> Mailbox::screen(AgentName agent) {
   const Entry* entry = parts_.supervisor.find(agent.str());
   if (entry == nullptr || !facts_of(*entry).shows_composer) co_return std::nullopt;
-  const auto adapter = agents::find_adapter(entry->spec.runner);
   const auto picture = co_await parts_.panes.picture(agent);
-  co_return picture ? (*adapter)->read_screen(*picture) : agents::ScreenReading{};
+  entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || !picture) co_return agents::ScreenReading{};
+  co_return reading_of(*entry, *picture);
 }
 
 // Typing is allowed by the state, and by the screen where it can be read.

@@ -51,6 +51,12 @@ Entry::Entry(asio::io_context& io, AgentRow row, LoopWatch loop_watch)
 
 RunPlace run_of(const Entry& entry, RunId run) { return {entry.spec.place, entry.agent.name, run}; }
 
+agents::ScreenReading reading_of(const Entry& entry, std::string_view picture) {
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  const std::string version = entry.link ? entry.link->version() : std::string();
+  return adapter ? (*adapter)->read_screen(picture, version) : agents::ScreenReading{};
+}
+
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
     : world_(world),
       hooks_(std::move(hooks)),
@@ -522,8 +528,7 @@ void Supervisor::read_picture(const Entry& entry, const tmux::PaneId& pane, Pict
                   guard = std::weak_ptr<int>(alive_)](std::exception_ptr, const Result<std::string>& text) {
                    Entry* known = guard.expired() ? nullptr : find(name.str());
                    if (known == nullptr || !known->link || known->link_run != run || !text) return;
-                   const auto adapter = agents::find_adapter(known->spec.runner);
-                   if (adapter) known->link->screen((*adapter)->read_screen(*text));
+                   known->link->screen(reading_of(*known, *text));
                    if (picture == Picture::again) return;
                    const auto loop = known->loops.screen(plain_text(*text), run, world_.clock.now());
                    if (loop) feed(name, *loop);

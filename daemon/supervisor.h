@@ -91,6 +91,9 @@ struct Entry {
 // The agent's run, and where it runs.
 RunPlace run_of(const Entry& entry, RunId run);
 
+// What a capture of its pane shows, by the rules for the version that runs. Unknown without rules.
+agents::ScreenReading reading_of(const Entry& entry, std::string_view picture);
+
 // Told after an agent's row has changed; the entry is in its new state.
 struct SupervisorHooks {
   std::function<void(Entry&)> changed;

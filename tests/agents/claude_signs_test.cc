@@ -63,6 +63,19 @@ TEST_F(ClaudeSignsTest, AHalfWrittenFileChangesNothing) {
   EXPECT_EQ(status_of(whole), Sense::idle);
 }
 
+TEST_F(ClaudeSignsTest, TheStatusFileTellsTheVersion) {
+  EXPECT_EQ(signs.version(), "");
+  signs.status({file("idle", {{"version", "2.1.331"}})});
+  EXPECT_EQ(signs.version(), "2.1.331");
+  signs.status({file("idle", {{"version", "2.1.331"}, {"sessionId", "another"}})});
+  EXPECT_EQ(signs.version(), "2.1.331") << "not of its conversation";
+  for (const std::string& lie :
+       {std::string(40, '1') + ".2", std::string("new"), std::string(".1"), std::string("7")}) {
+    signs.status({file("idle", {{"version", lie}})});
+    EXPECT_EQ(signs.version(), "") << lie;
+  }
+}
+
 TEST_F(ClaudeSignsTest, OnlyTheFileOfItsConversationCounts) {
   const std::string other = file("busy", {{"sessionId", "11111111-2222-4333-8444-555555555555"}});
   EXPECT_EQ(signs.status({other, file("idle"), R"({"peerToken":"x"})"}), Sign{Sense::idle});

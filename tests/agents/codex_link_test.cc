@@ -82,6 +82,8 @@ struct FakeServer {
   }
 
   json result(const std::string& method) const {
+    if (method == "initialize")
+      return {{"userAgent", "agentmesh/0.169.0 (Debian 12.0.0; x86_64) (agentmesh; 0.1.0)"}};
     if (method == "thread/loaded/list") return {{"data", loaded}};
     if (method == "thread/read")
       return {{"thread", {{"id", "t1"}, {"ephemeral", false}, {"status", state()}}}};
@@ -220,6 +222,12 @@ TEST_F(CodexLinkTest, ItIsReadyWhenItsConversationWasRead) {
   EXPECT_FALSE(link_->painted());  // no screen is needed
   server_.change("active");
   EXPECT_TRUE(until([this] { return told(SignalKind::busy); }));
+}
+
+TEST_F(CodexLinkTest, ItsServerTellsTheVersion) {
+  start();
+  EXPECT_EQ(link_->version(), "");
+  EXPECT_TRUE(until([this] { return link_->version() == "0.169.0"; }));
 }
 
 TEST_F(CodexLinkTest, AConversationWithoutAWordIsNotResumable) {

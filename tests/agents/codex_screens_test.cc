@@ -26,7 +26,7 @@ TEST(CodexScreens, ADialogThatWasPrintedAboveTheComposerIsNone) {
   const Adapter& codex = **find_adapter("codex");
   for (const std::string_view name : {"permission", "permission_command", "question", "login",
                                       "dialog_new_model", "dialog_model_picker", "dialog_rate_limit_nudge"}) {
-    const ScreenReading reading = codex.read_screen(screen(name) + screen("idle_after_turn"));
+    const ScreenReading reading = codex.read_screen(screen(name) + screen("idle_after_turn"), "");
     EXPECT_EQ(reading.meaning, ScreenMeaning::idle) << name;
     EXPECT_TRUE(reading.composer) << name;
     EXPECT_EQ(reading.draft, "") << name;
@@ -35,9 +35,9 @@ TEST(CodexScreens, ADialogThatWasPrintedAboveTheComposerIsNone) {
 
 TEST(CodexScreens, AHalfTypedDraftIsSeen) {
   const Adapter& codex = **find_adapter("codex");
-  EXPECT_EQ(codex.read_screen(screen("draft")).draft, "half typed");
-  EXPECT_EQ(codex.read_screen(screen("busy_draft")).draft, "next");
-  EXPECT_EQ(codex.read_screen(screen("dialog_slash_menu")).draft, "/");
+  EXPECT_EQ(codex.read_screen(screen("draft"), "").draft, "half typed");
+  EXPECT_EQ(codex.read_screen(screen("busy_draft"), "").draft, "next");
+  EXPECT_EQ(codex.read_screen(screen("dialog_slash_menu"), "").draft, "/");
 }
 
 }  // namespace

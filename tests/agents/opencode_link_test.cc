@@ -61,7 +61,7 @@ class FakeOpencode final : public OpencodeApi {
 
   Task<ApiAnswer> get(std::string path, Millis) override {
     if (!up) co_return fail(ErrorCode::unavailable, "http", "nobody listens");
-    if (path == "/global/health") co_return ApiAnswer{200, "{}"};
+    if (path == "/global/health") co_return ApiAnswer{200, R"({"healthy":true,"version":"1.18.33"})"};
     if (path == "/session/status") {
       const std::string body = status.dump();
       ++status_reads;
@@ -201,6 +201,12 @@ class OpencodeLinkTest : public ::testing::Test {
 };
 
 using Kinds = std::vector<std::string>;
+
+TEST_F(OpencodeLinkTest, ItsHealthTellsTheVersion) {
+  start(Conversation::fresh);
+  EXPECT_EQ(link_->version(), "");
+  EXPECT_TRUE(run_until([&] { return link_->version() == "1.18.33"; }));
+}
 
 TEST_F(OpencodeLinkTest, SaysNothingBeforeItAnswersThenReadyThenItsState) {
   opencode_->up = false;

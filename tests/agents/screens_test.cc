@@ -37,7 +37,8 @@ TEST(GoldenScreens, EachIsReadAsExpected) {
     ASSERT_TRUE(adapter) << runner;
     fs::path expected = entry.path();
     expected.replace_extension(".expect");
-    EXPECT_EQ(words_of((*adapter)->read_screen(text_of(entry.path()))), text_of(expected)) << entry.path();
+    EXPECT_EQ(words_of((*adapter)->read_screen(text_of(entry.path()), "")), text_of(expected))
+        << entry.path();
     ++seen;
   }
   EXPECT_GT(seen, 40U);
@@ -52,7 +53,7 @@ void expect_printed_dialogs_are_none(std::string_view runner, std::string_view i
   ASSERT_TRUE(adapter);
   for (const std::string_view name : dialogs) {
     const ScreenReading reading =
-        (*adapter)->read_screen(text_of(folder / fmt::format("{}.txt", name)) + idle);
+        (*adapter)->read_screen(text_of(folder / fmt::format("{}.txt", name)) + idle, "");
     EXPECT_EQ(reading.meaning, ScreenMeaning::idle) << runner << ' ' << name;
     EXPECT_TRUE(reading.composer) << runner << ' ' << name;
   }
