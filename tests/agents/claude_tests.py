@@ -90,10 +90,6 @@ def test_claude_messages(bench):
         demo.check_messages(bench, mesh, model, name, demo.random_messages(bench) + backslashes, plain=as_claude_hears)
 
 
-def test_claude_dialogs_are_not_typed_into(bench):
-    demo.dialogs_are_not_answered(bench, CLAUDE)
-
-
 def test_claude_trust_is_not_typed_into(bench):
     """Nudges against the dialog that asks whether its folder is trusted."""
     mesh = bench.mesh()

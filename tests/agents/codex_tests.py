@@ -59,10 +59,6 @@ def test_codex_messages(bench):
         check("› draft" in mesh.screen(name), "the half-typed draft is still there")
 
 
-def test_codex_dialogs_are_not_typed_into(bench):
-    demo.dialogs_are_not_answered(bench, CODEX)
-
-
 def test_codex_question_is_not_typed_into(bench):
     """Nudges against a question, which it asks in its plan mode alone."""
     mesh = bench.mesh()

@@ -95,15 +95,26 @@ def tell(mesh, model, name, text):
 
 
 def ask(mesh, name, runner, message, status):
-    """A message that leads to a dialog; returns when it is told and shown."""
+    """A message that leads to a dialog; returns when it is shown below the message, and told."""
     mesh.expect(0, "nudge", name, message)
-    mesh.until_status(name, status)
     shown = runner.prompt if status == "waiting_permission" else runner.question
-    eventually(20, lambda: shown in mesh.screen(name), f"'{shown}' is shown")
+    eventually(30, lambda: shown in mesh.screen(name).rpartition(message)[2], f"'{shown}' is shown below '{message}'")
+    mesh.until_status(name, status)
+
+
+def is_not_typed_into(bench, mesh, model, name, still):
+    """Nudges against what is open: refused, and nothing of it moves."""
+    shown, status = still(mesh.screen(name)), mesh.agent(name)["status"]
+    nudges = bench.count(REDUCED_NUDGES, FULL_NUDGES)
+    for _ in range(nudges):
+        mesh.refused(6, "not delivered", "nudge", name, "please go on")
+    same(still(mesh.screen(name)), shown, f"the screen while {status}")
+    same((mesh.agent(name)["status"], model.heard().count("please go on")), (status, 0), "state, and nudges that got through")
+    bench.notes.append(f"{nudges} nudges while {status}: 0 typed")
 
 
 def works_and_is_asked(bench, runner):
-    """One life: idle, busy, permission, approve, deny, a person's own answer, a question."""
+    """One life: idle, busy, permission, approve, deny, a person's own answer, a question; nudges against both dialogs."""
     mesh = bench.mesh()
     with Model(mesh) as model:
         name = start(mesh, model, runner, "--permissions", "ask")
@@ -117,7 +128,7 @@ def works_and_is_asked(bench, runner):
         bench.measured("permission seen after the dialog", mesh.until_status(name, "waiting_permission"),
                        PERMISSION_LIMIT_S, "s")
         check("touch made.txt" in json.dumps(mesh.json("explain", name)), "explain tells what is asked")
-        mesh.refused(6, "not delivered", "nudge", name, "go on")
+        is_not_typed_into(bench, mesh, model, name, runner.still)
         check(not (mesh.workdir / "made.txt").exists(), "nothing ran before the answer")
         mesh.expect(0, "approve", name)
         eventually(20, (mesh.workdir / "made.txt").exists, "the approved command ran")
@@ -142,10 +153,9 @@ def works_and_is_asked(bench, runner):
         if not runner.question:
             return
         ask(mesh, name, runner, "ASK: which colour?", "waiting_question")
-        mesh.refused(6, "not delivered", "nudge", name, "go on")
+        is_not_typed_into(bench, mesh, model, name, runner.still)
         mesh.press(name, "Escape")
         mesh.until_status(name, "idle")
-        same(model.heard().count("go on"), 0, "messages that reached the model while it asked")
 
 
 def session(mesh, name):
@@ -177,34 +187,6 @@ def resumes(bench, runner):
         same(model.heard().count("remember the number 4711"), 1, "how often the first message was sent")
         mesh.expect(0, "nudge", name, "RUN: touch resumed.txt")
         eventually(20, (mesh.workdir / "resumed.txt").exists, "a command runs without being asked for")
-
-
-def is_not_typed_into(bench, mesh, model, name, still):
-    """Nudges against what is open: refused, and nothing of it moves."""
-    shown, status = still(mesh.screen(name)), mesh.agent(name)["status"]
-    nudges = bench.count(REDUCED_NUDGES, FULL_NUDGES)
-    for _ in range(nudges):
-        mesh.refused(6, "not delivered", "nudge", name, "please go on")
-    same(still(mesh.screen(name)), shown, f"the screen while {status}")
-    same((mesh.agent(name)["status"], model.heard().count("please go on")), (status, 0), "state, and nudges that got through")
-    bench.notes.append(f"{nudges} nudges while {status}: 0 typed")
-
-
-def dialogs_are_not_answered(bench, runner):
-    """Nudges against an open permission prompt and an open question."""
-    mesh = bench.mesh()
-    with Model(mesh) as model:
-        name = start(mesh, model, runner, "--permissions", "ask")
-        ask(mesh, name, runner, "RUN: rm -rf /workspace/x", "waiting_permission")
-        is_not_typed_into(bench, mesh, model, name, runner.still)
-        mesh.expect(0, "deny", name)
-        mesh.until_status(name, "idle")
-        if not runner.question:
-            return
-        ask(mesh, name, runner, "ASK: sure?", "waiting_question")
-        is_not_typed_into(bench, mesh, model, name, runner.still)
-        mesh.press(name, "Escape")
-        mesh.until_status(name, "idle")
 
 
 def random_messages(bench):

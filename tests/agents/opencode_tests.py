@@ -41,7 +41,3 @@ def test_opencode_messages(bench):
         said = nudge.communicate(timeout=60)[0]
         eventually(20, lambda: len(model.heard()) > before, f"it reaches the model; the command said {said}")
         same((nudge.returncode, model.heard()[before:]), (0, ["after a while"]), "what became of it")
-
-
-def test_opencode_dialogs_are_not_answered_by_messages(bench):
-    demo.dialogs_are_not_answered(bench, OPENCODE)

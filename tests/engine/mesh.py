@@ -312,6 +312,8 @@ class Mesh:
                 shutil.copy2(path, folder / path.name)
         (folder / "containers.json").write_text(json.dumps(self.containers(), indent=1))
         (folder / "tmux.txt").write_text(self.tmux("list-panes", "-a").stdout)
+        for name in self.sessions():
+            (folder / f"{name}.screen").write_text(self.screen(name.removeprefix("agentmesh-")))
         (folder / "processes.txt").write_text("".join(
             f"{pid} {pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()!r}\n"
             for pid in isolated.processes_of(self.environment) if is_alive(pid)))
