@@ -51,6 +51,8 @@ void begin_kill(Change& c);
 void end_run(Change& c, const End& end);
 // Create or start failed and nothing runs: the same for a run that never was.
 void end_attempt(Change& c);
+// Asks for the report of the newest end: when it ends, and of a daemon that did not hear that it was written.
+void report(Change& c);
 void begin_remove(Change& c);
 void check(Change& c, Effect effect, Failure failure, std::string message);
 // The run is proved gone: on to what follows.

@@ -130,17 +130,6 @@ bool deserves_report(const Agent& agent) {
   return agent.wanted == Wanted::running && agent.exit.reason != ExitReason::restarted_by_user;
 }
 
-void report(Change& c) {
-  const Agent& agent = c.agent;
-  const bool counted = !agent.restarts.empty() && agent.restarts.back() == c.now;
-  enter(c, Phase::ended, c.policy.report_timeout);
-  c.act(WriteCrashReport{.run = agent.run,
-                         .exit = agent.exit,
-                         .restart_number = counted ? static_cast<int>(agent.restarts.size()) : 0,
-                         .restart_limit = c.policy.max_restarts,
-                         .next_restart_at = agent.next_restart_at});
-}
-
 // The common end of end_run and end_attempt: exit and `after` are decided.
 void wind_up(Change& c) {
   c.agent.restarting = c.agent.wanted == Wanted::running;
@@ -148,8 +137,9 @@ void wind_up(Change& c) {
   c.agent.trouble_kind = Failure::none;
   forget_signals(c);
   c.act(Emit{EventName::ended, c.agent.exit.text});
-  if (deserves_report(c.agent)) return report(c);
-  begin_remove(c);
+  if (!deserves_report(c.agent)) return begin_remove(c);
+  enter(c, Phase::ended, c.policy.report_timeout);
+  report(c);
 }
 
 void rest(Change& c) {
@@ -184,9 +174,14 @@ bool excusable(const AgentRecord& agent, WallTime since) {
   }
 }
 
+// A restart was counted for its newest end.
+bool counted(const AgentRecord& agent) {
+  return !agent.restarts.empty() && agent.restarts.back() == agent.exit.at;
+}
+
 void uncount(Change& c) {
   Agent& agent = c.agent;
-  if (agent.restarts.empty() || agent.restarts.back() != agent.exit.at) return;
+  if (!counted(agent)) return;
   agent.resume_deaths = 0;
   agent.restarts.pop_back();
   agent.failures = std::max(0, agent.failures - 1);
@@ -302,6 +297,15 @@ void end_attempt(Change& c) {
     count_restart(c);
   }
   wind_up(c);
+}
+
+void report(Change& c) {
+  const Agent& agent = c.agent;
+  c.act(WriteCrashReport{.run = agent.run,
+                         .exit = agent.exit,
+                         .restart_number = counted(agent) ? static_cast<int>(agent.restarts.size()) : 0,
+                         .restart_limit = c.policy.max_restarts,
+                         .next_restart_at = agent.next_restart_at});
 }
 
 void begin_remove(Change& c) {

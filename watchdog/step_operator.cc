@@ -109,10 +109,7 @@ void handle(Change& c, const DaemonStarted&) {
     case Phase::starting:
       return check(c, Effect::start, Failure::unknown, "the daemon was restarted");
     case Phase::ended:
-      c.act(WriteCrashReport{.run = agent.run,
-                             .exit = agent.exit,
-                             .restart_limit = c.policy.max_restarts,
-                             .next_restart_at = agent.next_restart_at});
+      report(c);
       break;
     case Phase::up:
       if (agent.limited_until && *agent.limited_until > c.now) set_condition(c, Condition::rate_limited, "");

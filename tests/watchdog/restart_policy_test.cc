@@ -328,6 +328,31 @@ TEST(ReportTest, IsAskedAgainByADaemonThatDidNotHearItsEnd) {
   EXPECT_EQ(d.did<WriteCrashReport>()->run, RunId{1});
 }
 
+TEST(ReportTest, SaysTheSameWhenItIsAskedAgain) {
+  Drive d;
+  d.policy.max_restarts = 1;
+  d.to_up();
+  d.die(1);
+  d.pass(1s);
+  d.feed(DaemonStarted{});
+  const auto* counted = d.did<WriteCrashReport>();
+  ASSERT_TRUE(counted);
+  EXPECT_EQ(counted->restart_number, 1) << "a restart follows";
+  EXPECT_EQ(counted->restart_limit, 1);
+  EXPECT_EQ(counted->next_restart_at, d.agent.next_restart_at);
+  d.observe({d.own(ContainerState::exited, 1)});
+  d.bury();
+  wait_out(d);
+  d.signal(SignalKind::idle);
+  d.die(1);
+  d.pass(1s);
+  d.feed(DaemonStarted{});
+  const auto* last = d.did<WriteCrashReport>();
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->restart_number, 0) << "the budget is spent";
+  EXPECT_FALSE(last->next_restart_at);
+}
+
 // The host: many agents that all want to start.
 TEST(AdmissionTest, AHundredAgentsStartFourAtATimeAndAllInTheirTurn) {
   const HostPolicy host;
