@@ -66,14 +66,14 @@ struct Unit {
   double factor;
 };
 
-// Splits "1.5g" into number and unit; NaN when the number is malformed or not positive.
+// Splits "1.5g" into number and unit; NaN when the number is malformed or negative.
 std::pair<double, std::string> number_and_unit(std::string_view text) {
   double number = 0;
   const auto parsed =
       std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   std::string unit(parsed.ptr, text.data() + text.size());
   for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (parsed.ec != std::errc{} || !(number > 0)) number = std::nan("");
+  if (parsed.ec != std::errc{} || !(number >= 0) || std::signbit(number)) number = std::nan("");
   return {number, unit};
 }
 
@@ -226,7 +226,7 @@ std::string format_size(std::uint64_t bytes) {
 
 Result<Millis> parse_duration(std::string_view text) {
   const std::string_view trimmed = trim(text);
-  if (trimmed == "0" || trimmed == "0s") return Millis{0};
+  if (trimmed == "0") return Millis{0};
   const auto ms = scaled(trimmed, kDurationUnits);
   if (!ms || *ms > kMaxDurationMs) {
     return fail(ErrorCode::invalid, "duration", fmt::format("'{}' is not a duration", text.substr(0, 40)),

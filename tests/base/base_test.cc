@@ -80,7 +80,7 @@ TEST(TextTest, Sizes) {
   EXPECT_EQ(parse_size("512m"), 512ULL << 20);
   EXPECT_EQ(parse_size("1.5g"), 3ULL << 29);
   EXPECT_EQ(parse_size("1024"), 1024U);
-  for (const char* bad : {"", "2gg", "g", "-1", "0", "nan", "inf", "1e9g", "2 g g", "0x10"}) {
+  for (const char* bad : {"", "2gg", "g", "-1", "0", "0m", "0.5", "nan", "inf", "1e9g", "2 g g", "0x10"}) {
     EXPECT_FALSE(parse_size(bad)) << bad;
   }
 }
@@ -88,8 +88,10 @@ TEST(TextTest, Sizes) {
 TEST(TextTest, Durations) {
   EXPECT_EQ(parse_duration("250ms"), Millis{250});
   EXPECT_EQ(parse_duration("5m"), Millis{300'000});
-  EXPECT_EQ(parse_duration("0"), Millis{0});
-  for (const char* bad : {"", "5", "-1s", "nan", "5x", "99999999d"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* none : {"0", "0s", "0ms", "0m", "0h", "0.0s"})
+    EXPECT_EQ(parse_duration(none), Millis{0}) << none;
+  for (const char* bad : {"", "5", "-1s", "-0s", "-0.5ms", "00", "0x", "nan", "5x", "99999999d"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
   EXPECT_EQ(format_duration(Millis{3 * 3600'000 + 12 * 60'000}), "3h12m");
 }
 

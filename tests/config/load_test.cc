@@ -70,6 +70,15 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   EXPECT_EQ(agent.permissions, built_in().permissions);
 }
 
+TEST(LoadTest, AWaitMayBeNoneWhereNoneIsAllowed) {
+  for (const char* none : {"0", "0s", "0ms"}) {
+    const auto config = parse_alone(std::string("[watchdog]\nbackoff_first = \"") + none + "\"\n");
+    ASSERT_TRUE(config) << none << ": " << describe(config.error());
+    EXPECT_EQ(config->watchdog.backoff_first, Millis{0}) << none;
+  }
+  EXPECT_THAT(problem("[watchdog]\nrelist = \"0ms\"\n"), HasSubstr("a duration of at least"));
+}
+
 TEST(LoadTest, UnknownKeysNameFileLineAndTheNearestKey) {
   EXPECT_THAT(problem("[watchdog]\n\nstuck_afer = \"1m\"\n"),
               HasSubstr("c.toml:3: watchdog.stuck_afer is not a known key (did you mean 'stuck_after'?)"));

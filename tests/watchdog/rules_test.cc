@@ -113,6 +113,15 @@ TEST(RestartMathTest, TheCurveDoublesToItsCapWithinTheJitter) {
   }
 }
 
+TEST(RestartMathTest, NoWaitAtFirstIsNoWaitEver) {
+  Policy policy;
+  policy.backoff_first = Millis{0};
+  Drive d;
+  for (d.agent.failures = 1; d.agent.failures < 40; ++d.agent.failures) {
+    EXPECT_EQ(restart_delay(d.agent, policy), Millis{0}) << d.agent.failures;
+  }
+}
+
 TEST(RestartMathTest, JitterIsPureAndSpreadsAgents) {
   const Policy policy;
   std::set<Millis> delays;
