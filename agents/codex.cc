@@ -17,23 +17,32 @@ namespace {
 
 // $0 is the program, the words are its settings; those of permissions have a variable of their own, because a
 // TUI that resumes a conversation refuses them. The server comes back when it ends, and the TUI finds it
-// again by itself; the container ends with the TUI. A home without conversations has no last one.
+// again by itself; the run ends with the TUI. A home without conversations has no last one.
 constexpr std::string_view kStart =
     R"(command -v "$0" >/dev/null || { echo "$0: not found" >&2; exit 127; }
-at="127.0.0.1:$AGENTMESH_HTTP_PORT"
+at=$AGENTMESH_CODEX_AT
+case $at in
+unix:*) socket=${at#unix://} log=${socket%/*}/codex-app-server.log ;;
+*) socket="" log=/tmp/codex-app-server.log ;;
+esac
+listens() {
+  if [ -n "$socket" ]; then [ -S "$socket" ]; else socat -u OPEN:/dev/null "TCP:${at#ws://}" 2>/dev/null; fi
+}
+[ -z "$socket" ] || rm -f "$socket"
 while :; do
-  "$0" "$@" $AGENTMESH_CODEX_RULES app-server --listen "ws://$at" >/tmp/codex-app-server.log 2>&1
+  "$0" "$@" $AGENTMESH_CODEX_RULES app-server --listen "$at" >"$log" 2>&1
   sleep 1
+  [ -z "$socket" ] || rm -f "$socket"
 done </dev/null &
 tries=0
-until socat -u OPEN:/dev/null "TCP:$at" 2>/dev/null || [ $tries -ge 200 ]; do
+until listens || [ $tries -ge 200 ]; do
   sleep 0.05
   tries=$((tries + 1))
 done
 if [ -n "${AGENTMESH_RESUME-}" ] && [ -d "${CODEX_HOME:-$HOME/.codex}/sessions" ]; then
-  exec "$0" "$@" resume "$AGENTMESH_RESUME" --remote "ws://$at"
+  exec "$0" "$@" resume "$AGENTMESH_RESUME" --remote "$at"
 fi
-exec "$0" "$@" $AGENTMESH_CODEX_RULES --remote "ws://$at")";
+exec "$0" "$@" $AGENTMESH_CODEX_RULES --remote "$at")";
 
 // Models for which Codex asks at its start whether a newer one is wanted, and the answer that it is not.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOlderModels = {{
@@ -99,6 +108,13 @@ std::string resumed(const LaunchRequest& request) {
   return request.conversation == Conversation::continue_session ? request.session_id : "";
 }
 
+// In a sandbox its own loopback, where the image's relay gives us http.sock; on the host, where others share
+// the loopback and the server asks for no password, http.sock itself. Empty: it has no server.
+std::string server_address(const LaunchRequest& request) {
+  if (request.place == Place::host) return "unix://" + (request.run_dir / "http.sock").string();
+  return request.http_port == 0 ? "" : fmt::format("ws://127.0.0.1:{}", request.http_port);
+}
+
 Result<> check(const LaunchRequest& request) {
   if (request.place == Place::host && request.permissions == Permissions::open) {
     return fail(ErrorCode::invalid, "runner", "codex asks for permission outside a sandbox",
@@ -134,12 +150,13 @@ Result<LaunchPlan> CodexAdapter::plan(const LaunchRequest& request) const {
   const std::string program = request.command.empty() ? "codex" : request.command;
   LaunchPlan plan;
   plan.env = common_environment(request);
-  const bool served = request.place == Place::sandbox && request.http_port != 0;
-  if (served) {
+  const std::string at = server_address(request);
+  if (!at.empty()) {
     plan.argv = {"/bin/sh", "-c", std::string(kStart), program};
     plan.env["AGENTMESH_CODEX_RULES"] = rules(request.permissions);
-    plan.env["AGENTMESH_HTTP_PORT"] = std::to_string(request.http_port);
-    plan.serves_http = true;
+    plan.env["AGENTMESH_CODEX_AT"] = at;
+    plan.serves_http = request.place == Place::sandbox;
+    if (plan.serves_http) plan.env["AGENTMESH_HTTP_PORT"] = std::to_string(request.http_port);
   } else {
     plan.argv = {program, "--no-daemon"};
     for (const std::string_view word : split(rules(request.permissions), ' ')) {
@@ -151,7 +168,7 @@ Result<LaunchPlan> CodexAdapter::plan(const LaunchRequest& request) const {
   }
   const std::string resume = resumed(request);
   if (resume.empty()) return plan;
-  if (served) {
+  if (!at.empty()) {
     plan.env["AGENTMESH_RESUME"] = resume;
   } else {
     plan.argv.insert(plan.argv.end(), {"resume", resume});

@@ -412,7 +412,7 @@ class CodexLink final : public Link {
 }  // namespace
 
 std::unique_ptr<Link> make_codex_link(LinkContext context, SignalSink sink) {
-  CodexConnect connect = codex_connect(context.run_dir);
+  CodexConnect connect = codex_connect(context.run_dir, context.place);
   return make_codex_link(std::move(context), std::move(sink), std::move(connect), CodexTimes{});
 }
 

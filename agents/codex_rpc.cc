@@ -141,11 +141,13 @@ Result<> CodexRpc::reply(const std::string& id, const json& result) {
 
 void CodexRpc::drop() { socket_->drop(); }
 
-// The agent owns the folder: what is not a socket, a link above all, is not followed out of the sandbox.
-CodexConnect codex_connect(std::filesystem::path run_dir) {
+// The agent owns the folder: what is not a socket, a link above all, is not followed out of the sandbox. On
+// the host there is nothing to get out of, and the server itself makes a link.
+CodexConnect codex_connect(std::filesystem::path run_dir, Place place) {
+  const int follow = place == Place::sandbox ? O_NOFOLLOW : 0;
   const auto folder = std::make_shared<UniqueFd>(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  return [folder]() -> Task<std::shared_ptr<net::WebSocket>> {
-    const UniqueFd socket(::openat(folder->get(), "http.sock", O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  return [folder, follow]() -> Task<std::shared_ptr<net::WebSocket>> {
+    const UniqueFd socket(::openat(folder->get(), "http.sock", O_PATH | follow | O_CLOEXEC));
     struct stat status{};
     if (!socket.valid() || ::fstat(socket.get(), &status) != 0) {
       co_return fail(ErrorCode::unavailable, "codex",

@@ -56,8 +56,8 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   bool greeted_ = false;
 };
 
-// The way to the server over http.sock in the run folder; a link in its place is not followed.
-CodexConnect codex_connect(std::filesystem::path run_dir);
+// The way to the server over http.sock in the run folder; in a sandbox a link in its place is not followed.
+CodexConnect codex_connect(std::filesystem::path run_dir, Place place);
 
 // The `data` of an answer that is a list; empty when it is none.
 const nlohmann::json& codex_list(const nlohmann::json& answer);

@@ -327,8 +327,9 @@ void Supervisor::sync_link(Entry& entry) {
   const RunId run = entry.agent.run;
   const AgentName name = entry.agent.name;
   const bool on_host = entry.spec.place == agents::Place::host;
-  const host::Channel channel =
-      on_host ? world_.host.channel_of(world_.host.id_of(name, run)) : host::Channel{};
+  const auto channel =
+      on_host ? world_.host.channel_of(world_.host.id_of(name, run)) : std::optional(host::Channel{});
+  if (!channel) return;  // the first look asks the run's holder, and comes here again
   agents::LinkContext context{
       .place = entry.spec.place,
       .executor = world_.io.get_executor(),
@@ -336,8 +337,8 @@ void Supervisor::sync_link(Entry& entry) {
       .clock = world_.clock,
       .run_dir = world_.home.agent_run(name),
       .home = on_host ? user_home() : world_.home.agent_home(name),
-      .http_port = channel.http_port,
-      .http_password = on_host ? channel.http_password : password_of(entry),
+      .http_port = channel->http_port,
+      .http_password = on_host ? channel->http_password : password_of(entry),
       .surface = served(entry.spec) ? agents::Surface::server : agents::Surface::terminal,
       .permissions = permissions_from(entry.spec.permissions).value_or(agents::Permissions::ask),
       .conversation = entry.conversation,

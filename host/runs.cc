@@ -87,9 +87,9 @@ std::optional<RunEnd> Runs::end_of(const std::string& id) const {
   return seen ? seen->end : std::nullopt;
 }
 
-Channel Runs::channel_of(const std::string& id) const {
+std::optional<Channel> Runs::channel_of(const std::string& id) const {
   const auto found = channels_.find(id);
-  return found == channels_.end() ? Channel{} : found->second;
+  return found == channels_.end() ? std::nullopt : std::optional(found->second);
 }
 
 Task<net::HttpResponse> Runs::call(const std::string& method, const std::string& id,
@@ -126,7 +126,10 @@ Task<std::string> Runs::create(AgentName agent, RunId run, HolderLaunch launch) 
         fmt::format("at most {} bytes", kMaxSocketPath - (folder.socket().native().size() -
                                                           options_.folder.parent_path().native().size())));
   }
-  if (must_exist(folder.id())) co_return folder.id();
+  if (must_exist(folder.id())) {
+    co_await learn_channel(folder.id());
+    co_return folder.id();
+  }
   if (auto cleared = folder.remove(); !cleared) co_return pass(cleared.error());
   if (auto made = folder.make(identity); !made) co_return pass(made.error());
   making_.insert(folder.id());
@@ -253,20 +256,19 @@ Task<std::vector<RunSeen>> Runs::list() {
       if (auto removed = co_await remove(id); !removed) log_error(removed.error());
       continue;
     }
-    if (seen->state == RunState::running) {
-      if (!channels_.contains(id)) {
-        if (const auto link = co_await call("GET", id, "/link", kCall)) learn(id, link->body);
-      }
-      watch(folder_of(id), seen->identity);
-    }
+    if (seen->state != RunState::exited) co_await learn_channel(id);
+    if (seen->state == RunState::running) watch(folder_of(id), seen->identity);
     found.push_back(std::move(*seen));
   }
   co_return found;
 }
 
-void Runs::learn(const std::string& id, const std::string& body) {
-  const auto row = parse_json(body, "host");
-  if (!row || !row->is_object()) return;
+// A holder that does not answer is asked again by the next list().
+asio::awaitable<void> Runs::learn_channel(std::string id) {
+  if (channels_.contains(id)) co_return;
+  const auto answer = co_await call("GET", id, "/link", kCall);
+  const auto row = answer ? parse_json(answer->body, "host") : pass(answer.error());
+  if (!row || !row->is_object()) co_return;
   const auto port = json_int(*row, "http_port", 0);
   const auto password = json_string(*row, "http_password", "");
   if (port && password && *port >= 0 && *port <= 65'535)

@@ -59,8 +59,8 @@ class Runs {
   std::optional<pid_t> holder_of(const std::string& id) const { return folder_of(id).holder(); }
   // How it ended, as its holder wrote it. Nothing: it has not, or its holder was killed.
   std::optional<RunEnd> end_of(const std::string& id) const;
-  // Known for what runs, after its creation or a list().
-  Channel channel_of(const std::string& id) const;
+  // Nothing: not known before its creation or a list().
+  std::optional<Channel> channel_of(const std::string& id) const;
 
   // The id; its holder lives, the agent does not run yet. One that exists already is adopted.
   Task<std::string> create(AgentName agent, RunId run, HolderLaunch launch);
@@ -90,7 +90,7 @@ class Runs {
   boost::asio::awaitable<bool> until_holder_gone(std::string id, Millis limit);
   Result<> must_exist(const std::string& id) const;
   void kill_holder(const std::string& id) const;
-  void learn(const std::string& id, const std::string& body);
+  boost::asio::awaitable<void> learn_channel(std::string id);
 
   boost::asio::any_io_executor executor_;
   net::HttpClient& http_;

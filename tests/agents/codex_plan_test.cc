@@ -28,6 +28,7 @@ TEST(CodexPlan, InASandboxItsServerRunsBesideIt) {
   EXPECT_THAT(made->argv[2], HasSubstr("app-server --listen"));
   EXPECT_EQ(made->argv[3], "codex");
   EXPECT_EQ(made->env.at("AGENTMESH_HTTP_PORT"), "4096");
+  EXPECT_EQ(made->env.at("AGENTMESH_CODEX_AT"), "ws://127.0.0.1:4096");
   EXPECT_TRUE(made->serves_http);
   EXPECT_TRUE(made->files.empty());
   EXPECT_EQ(made->env.at("AGENTMESH_CODEX_RULES"),
@@ -77,15 +78,16 @@ TEST(CodexPlan, TheHostIsNotASandbox) {
   wanted.place = Place::host;
   EXPECT_FALSE(plan(wanted));
   wanted.permissions = Permissions::ask;
-  EXPECT_THAT(plan(wanted)->argv, Contains(R"(sandbox_mode="read-only")"));
-  wanted.permissions = Permissions::own;
+  wanted.run_dir = "/mesh/agents/a/run";
   wanted.conversation = Conversation::continue_last;
   const auto made = plan(wanted);
   ASSERT_TRUE(made);
-  EXPECT_EQ(made->argv.front(), "codex");
-  EXPECT_THAT(made->argv, Contains("--no-daemon"));
-  EXPECT_EQ(made->argv.back(), "--last");
+  EXPECT_THAT(made->env.at("AGENTMESH_CODEX_RULES"), HasSubstr(R"(sandbox_mode="read-only")"));
+  EXPECT_EQ(made->env.at("AGENTMESH_CODEX_AT"), "unix:///mesh/agents/a/run/http.sock");
+  EXPECT_EQ(made->env.at("AGENTMESH_RESUME"), "--last");
   EXPECT_FALSE(made->serves_http);
+  wanted.permissions = Permissions::own;
+  EXPECT_EQ(plan(wanted)->env.at("AGENTMESH_CODEX_RULES"), "");
 }
 
 TEST(CodexPlan, ControlCharactersAreRefused) {
