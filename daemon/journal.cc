@@ -187,12 +187,18 @@ Result<std::int64_t> Journal::append_event(const EventRow& row) {
                                 to_millis(row.at), row.agent, row.name, row.reason);
   if (!done) return pass(done.error());
   const std::int64_t seq = database_.last_insert_id();
-  if (seq % 100 == 0) {
-    if (auto pruned = database_.execute("DELETE FROM events WHERE seq <= ?1", seq - kKeptEvents); !pruned) {
-      return pass(pruned.error());
-    }
+  if (seq % kKeptEventsOfOne == 0) {
+    if (auto pruned = prune_events(); !pruned) return pass(pruned.error());
   }
   return seq;
+}
+
+Result<void> Journal::prune_events() {
+  return database_.execute(
+      "DELETE FROM events WHERE seq IN (SELECT seq FROM "
+      "(SELECT seq, row_number() OVER (PARTITION BY agent ORDER BY seq DESC) AS place FROM events) "
+      "WHERE place > max(?1 / (SELECT count(DISTINCT agent) FROM events), ?2))",
+      kKeptEvents, kKeptEventsOfOne);
 }
 
 Result<std::vector<EventRow>> Journal::events_after(std::int64_t seq, std::int64_t limit) {

@@ -17,8 +17,9 @@
 
 namespace agentmesh::daemon {
 
-constexpr std::int64_t kKeptEvents = 10'000;  // newest
-constexpr std::int64_t kKeptCrashes = 50;     // newest, of one agent
+constexpr std::int64_t kKeptEvents = 10'000;    // shared out evenly among the agents and the host
+constexpr std::int64_t kKeptEventsOfOne = 100;  // newest of each, also where the even share is less
+constexpr std::int64_t kKeptCrashes = 50;       // newest, of one agent
 
 struct AgentRow {
   watchdog::AgentRecord record;
@@ -81,6 +82,7 @@ class Journal {
   Result<std::vector<ItemRow>> open_items();
   Result<std::vector<ItemRow>> unreported_items();
 
+  // Of each agent, and of the host, the newest of its share are kept: none takes another's place.
   Result<std::int64_t> append_event(const EventRow& row);
   // Oldest first, after `seq`, at most `limit`.
   Result<std::vector<EventRow>> events_after(std::int64_t seq, std::int64_t limit);
@@ -94,6 +96,7 @@ class Journal {
  private:
   explicit Journal(Database database) : database_(std::move(database)) {}
   Result<void> load_owner();
+  Result<void> prune_events();
   Result<std::vector<ItemRow>> items_where(std::string_view condition);
 
   Database database_;

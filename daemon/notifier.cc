@@ -171,12 +171,35 @@ Notifier::Notifier(asio::io_context& io, const Clock& clock, const config::Notif
                [this](Notice notice) {
                  return run_notify_command(io_.get_executor(), config_, std::move(notice));
                }),
-      webhook_(io, clock, events, "the webhook", policy.webhook, [this, &http](Notice notice) {
-        return post_webhook(http, config_, std::move(notice), clock_.now());
-      }) {}
+      webhook_(io, clock, events, "the webhook", policy.webhook,
+               [this, &http](Notice notice) {
+                 return post_webhook(http, config_, std::move(notice), clock_.now());
+               }),
+      gate_(policy.gate),
+      gate_timer_(io) {}
 
 void Notifier::tell(const std::string& kind, const std::string& agent, const std::string& text) {
-  if (stopped_) return;
+  if (!alive_) return;
+  if (gate_.admit(kind, agent, text, clock_.now())) return tell_now(kind, agent, text);
+  tell_withheld();
+}
+
+// Called with every withheld one too, so that the timer is armed; what is due is told once.
+void Notifier::tell_withheld() {
+  for (const Withheld& withheld : gate_.due(clock_.now())) {
+    std::string text = fmt::format("{} more of these", withheld.count);
+    if (!withheld.text.empty()) text += ", the newest: " + withheld.text;
+    tell_now(withheld.kind, withheld.agent, text);
+  }
+  const auto wake = gate_.next_wake();
+  if (!wake) return;
+  gate_timer_.expires_after(std::max(*wake - clock_.now(), Millis{1}));
+  gate_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+    if (!ec && !guard.expired()) tell_withheld();
+  });
+}
+
+void Notifier::tell_now(const std::string& kind, const std::string& agent, const std::string& text) {
   events_.add(agent, event_name_of(kind), text);
   const Notice notice = make_notice(kind, agent, text, clock_.now());
   const bool wanted = std::find(config_.on.begin(), config_.on.end(), kind) != config_.on.end();
@@ -186,7 +209,8 @@ void Notifier::tell(const std::string& kind, const std::string& agent, const std
 }
 
 void Notifier::stop() {
-  stopped_ = true;
+  alive_.reset();
+  gate_timer_.cancel();
   command_.stop();
   webhook_.stop();
 }

@@ -1,13 +1,14 @@
 #pragma once
 // How a person hears of what needs a person: always an event and a bell in the attached terminals; then, for
 // the kinds in [notify] on, a desktop notification, a command and a webhook, each as configured. It is told
-// of transitions and tells each once; it decides nothing. Command and webhook have a bounded queue each, in
-// memory: what the daemon's end takes away is still in the events. A failure or a drop is an event, never
-// silence.
+// of transitions and tells each once, at a limited rate of each agent and kind (notice_gate.h). Command and
+// webhook have a bounded queue each, in memory: what the daemon's end takes away is still in the events. A
+// failure or a drop is an event, never silence.
 
 #include "base/task.h"
 #include "config/config.h"
 #include "daemon/event_log.h"
+#include "daemon/notice_gate.h"
 #include "daemon/notify_queue.h"
 #include "net/http_client.h"
 #include "tmux/tmux.h"
@@ -65,6 +66,7 @@ class NotifyChannel {
 struct NotifierPolicy {
   QueuePolicy command;
   QueuePolicy webhook{.tries = 8};  // about two minutes
+  GatePolicy gate;
 };
 
 class Notifier {
@@ -72,12 +74,15 @@ class Notifier {
   Notifier(boost::asio::io_context& io, const Clock& clock, const config::Notify& config, EventLog& events,
            tmux::Tmux& tmux, net::HttpClient& http, NotifierPolicy policy);
 
-  // `kind` is one of config::kNotices, `agent` a name, empty for this host. `text` may be anything.
+  // `kind` is one of config::kNotices, `agent` a name, empty for this host. `text` may be anything. What the
+  // gate withholds is neither told nor an event, until its number is.
   void tell(const std::string& kind, const std::string& agent, const std::string& text);
   // Nothing more is sent.
   void stop();
 
  private:
+  void tell_now(const std::string& kind, const std::string& agent, const std::string& text);
+  void tell_withheld();
   void on_terminals(const Notice& notice, bool wanted);
 
   boost::asio::io_context& io_;
@@ -87,7 +92,9 @@ class Notifier {
   tmux::Tmux& tmux_;
   NotifyChannel command_;
   NotifyChannel webhook_;
-  bool stopped_ = false;
+  NoticeGate gate_;
+  boost::asio::steady_timer gate_timer_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace agentmesh::daemon

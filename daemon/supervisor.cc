@@ -60,6 +60,7 @@ agents::ScreenReading reading_of(const Entry& entry, std::string_view picture) {
 Supervisor::Supervisor(World world, SupervisorHooks hooks)
     : world_(world),
       hooks_(std::move(hooks)),
+      statuses_(world.io, world.events),
       deaths_({}),
       relist_timer_(world.io),
       slot_timer_(world.io),
@@ -89,6 +90,7 @@ void Supervisor::run() {
 void Supervisor::stop() {
   stopped_ = true;
   alive_.reset();
+  statuses_.stop();
   relist_timer_.cancel();
   slot_timer_.cancel();
   look_timer_.cancel();

@@ -17,6 +17,7 @@
 #include "daemon/observer.h"
 #include "daemon/panes.h"
 #include "daemon/probe.h"
+#include "daemon/status_log.h"
 #include "daemon/usage.h"
 #include "net/http_client.h"
 #include "sandbox/events_feed.h"
@@ -177,6 +178,7 @@ class Supervisor {
 
   World world_;
   SupervisorHooks hooks_;
+  StatusLog statuses_;
   watchdog::HostPolicy host_policy_;
   watchdog::DeathWatch deaths_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;

@@ -78,8 +78,13 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
           [&](const wd::Notify& a) {
             world_.notifier.tell(std::string(wd::to_string(a.kind)), name.str(), a.text);
           },
-          [&](const wd::Alert& alert) { world_.notifier.tell("failed", name.str(), alert.text); },
+          [&](const wd::Alert& alert) {
+            statuses_.flush(name.str());
+            world_.notifier.tell("failed", name.str(), alert.text);
+          },
           [&](const wd::Emit& emit) {
+            if (emit.name == wd::EventName::status) return statuses_.tell(name.str(), emitted(entry, emit));
+            statuses_.flush(name.str());
             world_.events.add(name.str(), std::string(wd::to_string(emit.name)), emitted(entry, emit));
           },
       },

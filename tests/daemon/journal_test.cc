@@ -86,6 +86,21 @@ TEST_F(JournalTest, EventsAreBoundedAndInOrder) {
   EXPECT_EQ(last->back().reason, "4");
 }
 
+TEST_F(JournalTest, ANoisyAgentTakesNobodysHistory) {
+  Journal journal = open();
+  const auto add = [&](const char* agent, int count) {
+    for (int i = 0; i < count; ++i) ASSERT_TRUE(journal.append_event({0, from_millis(i), agent, "e", "x"}));
+  };
+  add("", 10);
+  add("quiet", 30);
+  for (int i = 0; i < 98; ++i) add(("agent-" + std::to_string(i)).c_str(), 1);
+  add("noisy", 3'000);
+  EXPECT_EQ(journal.last_events_of("", 10'000)->size(), 10U);
+  EXPECT_EQ(journal.last_events_of("quiet", 10'000)->size(), 30U);
+  EXPECT_LE(journal.last_events_of("noisy", 10'000)->size(), 200U);
+  EXPECT_GE(journal.last_events_of("noisy", 10'000)->size(), 100U);
+}
+
 TEST_F(JournalTest, ARunHasOneCrashReport) {
   Journal journal = open();
   EXPECT_EQ(journal.add_crash({"demo", 1, "{}"}, from_millis(1)), true);

@@ -162,13 +162,33 @@ TEST_F(NotifierReal, SoManyCommandsAtOnceAndADropIsTold) {
   const std::string here = folder_.string();
   command("echo x >>" + here + "/began; while [ ! -e " + here + "/go ]; do sleep 0.02; done\n");
   start({.command = {.depth = 6, .at_once = 2}});
-  for (int i = 0; i < 9; ++i) notifier_->tell("stuck", "demo", std::to_string(i));
+  for (int i = 0; i < 9; ++i) notifier_->tell("stuck", "demo-" + std::to_string(i), "");
   ASSERT_TRUE(eventually([&] { return file("began").size() == 4; }));
   EXPECT_EQ(std::ranges::count(rows_, "notify_dropped", &EventRow::name), 1) << "told once while it lasts";
   ASSERT_TRUE(write_file(folder_ / "go", "", 0600));
   ASSERT_TRUE(eventually([&] { return file("began").size() == 12; }));
   ASSERT_TRUE(eventually([&] { return std::ranges::count(rows_, "notify_dropped", &EventRow::name) == 2; }));
   EXPECT_EQ(rows_.back().reason, "the command: 3 notifications were dropped");
+}
+
+TEST_F(NotifierReal, ANoisyAgentSilencesNobody) {
+  serve([](const ServerRequest&) { return Reply{}; });
+  start({.webhook = quick(1), .gate = {.most = 3, .window = Millis{300}}});
+  for (int i = 0; i < 500; ++i) notifier_->tell("permission", "noisy", std::to_string(i));
+  notifier_->tell("permission", "quiet", "bash: ls");
+  notifier_->tell("failed", "noisy", "exit code 1");
+  ASSERT_TRUE(eventually([&] { return rows_.size() == 6; }));
+  EXPECT_EQ(rows_.back().reason, "497 more of these, the newest: 499");
+  EXPECT_EQ(std::ranges::count(rows_, "notify_dropped", &EventRow::name), 0);
+  const auto sent = [&](const char* text) {
+    return std::ranges::any_of(requests_, [&](const ServerRequest& request) {
+      return request.body.find(text) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(eventually([&] {
+    return sent("quiet asks for permission") && sent("noisy has failed") && sent("497 more of these");
+  }));
+  EXPECT_EQ(tmux_.calls.size(), 6U) << "the terminals are told no more often";
 }
 
 TEST_F(NotifierReal, AWebhookIsSignedOverItsTimeAndItsBody) {

@@ -7,7 +7,13 @@ namespace {
 
 const WallTime kStart = from_millis(1'000'000);
 
-Notice notice(std::string id) { return {.id = std::move(id), .at = kStart, .kind = "failed"}; }
+// Of an agent of its own.
+Notice notice(const std::string& id) {
+  return {.id = id, .at = kStart, .kind = "failed", .agent = "of-" + id};
+}
+Notice notice_of(std::string agent, std::string kind, std::string id) {
+  return {.id = std::move(id), .at = kStart, .kind = std::move(kind), .agent = std::move(agent)};
+}
 
 std::string ids(NotifyQueue& queue, WallTime now) {
   std::string all;
@@ -79,6 +85,62 @@ TEST(NotifyQueueTest, WhatDoesNotFitIsCountedAndToldWhenTheStormIsOver) {
   EXPECT_EQ(queue.take_dropped(), 2U);
   EXPECT_EQ(queue.take_dropped(), 0U);
   EXPECT_TRUE(queue.add(notice("g"), kStart));
+}
+
+TEST(NotifyQueueTest, OfAnAgentAndAKindTheNewestWaits) {
+  NotifyQueue queue({.depth = 3, .at_once = 4});
+  for (const char* id : {"1", "2", "3", "4", "5"})
+    ASSERT_TRUE(queue.add(notice_of("noisy", "permission", id), kStart));
+  ASSERT_TRUE(queue.add(notice_of("noisy", "question", "q"), kStart));
+  ASSERT_TRUE(queue.add(notice_of("quiet", "permission", "z"), kStart));
+  EXPECT_EQ(ids(queue, kStart), "5z") << "one of an agent at a time";
+  queue.done("5");
+  EXPECT_EQ(ids(queue, kStart), "q");
+}
+
+TEST(NotifyQueueTest, ANewerOneTakesThePlaceOfOneThatFailed) {
+  NotifyQueue queue({.tries = 2, .backoff_first = Millis{1'000}});
+  ASSERT_TRUE(queue.add(notice_of("a", "stuck", "1"), kStart));
+  ASSERT_EQ(ids(queue, kStart), "1");
+  ASSERT_TRUE(queue.add(notice_of("a", "stuck", "2"), kStart));
+  EXPECT_EQ(queue.next_wake(), std::nullopt) << "the first one's end says when";
+  EXPECT_EQ(queue.failed("1", Again::later, kStart), std::nullopt);
+  EXPECT_EQ(queue.next(kStart), std::nullopt) << "it waits as the failed one would";
+  EXPECT_EQ(ids(queue, kStart + Millis{2'000}), "2");
+  EXPECT_EQ(queue.failed("2", Again::later, kStart), std::nullopt) << "tries of its own";
+}
+
+TEST(NotifyQueueTest, AgentsTakeTurnsAndFailuresGoFirst) {
+  NotifyQueue queue({.at_once = 1});
+  for (const char* kind : {"permission", "question", "stuck"})
+    ASSERT_TRUE(queue.add(notice_of("noisy", kind, kind), kStart));
+  ASSERT_TRUE(queue.add(notice_of("quiet", "permission", "quiet"), kStart));
+  ASSERT_TRUE(queue.add(notice_of("noisy", "failed", "failed"), kStart));
+  std::string order;
+  while (const auto next = queue.next(kStart)) {
+    order += next->id + " ";
+    queue.done(next->id);
+  }
+  EXPECT_EQ(order, "failed quiet permission question stuck ");
+}
+
+TEST(NotifyQueueTest, AFailureTakesThePlaceOfChatter) {
+  NotifyQueue queue({.depth = 3, .at_once = 1});
+  ASSERT_TRUE(queue.add(notice_of("quiet", "permission", "p"), kStart));
+  ASSERT_TRUE(queue.add(notice_of("noisy", "permission", "n"), kStart));
+  ASSERT_TRUE(queue.add(notice_of("noisy", "question", "q"), kStart));
+  EXPECT_FALSE(queue.add(notice_of("other", "stuck", "s"), kStart));
+  EXPECT_FALSE(queue.add(notice_of("other", "failed", "f"), kStart)) << "one was dropped for it";
+  EXPECT_FALSE(queue.add(notice_of("", "engine_lost", "e"), kStart));
+  EXPECT_FALSE(queue.add(notice_of("third", "failed", "g"), kStart));
+  EXPECT_FALSE(queue.add(notice_of("fourth", "failed", "h"), kStart)) << "nothing but failures is left";
+  std::string order;
+  while (const auto next = queue.next(kStart)) {
+    order += next->id;
+    queue.done(next->id);
+  }
+  EXPECT_EQ(order, "feg");
+  EXPECT_EQ(queue.take_dropped(), 5U);
 }
 
 TEST(NotifyQueueTest, AClockThatJumpsBackStarvesNobody) {
