@@ -19,16 +19,6 @@ Error failed(std::string_view verb, const fs::path& path) {
   return os_error("file", fmt::format("cannot {} {}", verb, path.string()), errno);
 }
 
-Result<void> write_all(int fd, std::string_view text, const fs::path& path) {
-  while (!text.empty()) {
-    const ssize_t wrote = ::write(fd, text.data(), text.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return pass(failed("write", path));
-    text.remove_prefix(static_cast<std::size_t>(wrote));
-  }
-  return {};
-}
-
 Result<void> sync_parent(const fs::path& path) {
   const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const UniqueFd folder(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -91,6 +81,16 @@ Result<std::string> read_file(const fs::path& path, std::size_t limit) {
                   fmt::format("{} is larger than {} bytes", path.string(), limit));
     }
   }
+}
+
+Result<void> write_all(int fd, std::string_view text, const fs::path& path) {
+  while (!text.empty()) {
+    const ssize_t wrote = ::write(fd, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return pass(failed("write", path));
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return {};
 }
 
 Result<void> write_file(const fs::path& path, std::string_view text, unsigned mode) {

@@ -16,6 +16,9 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 // Writes beside, fsyncs, renames, fsyncs the folder: after a crash the old or the new text is there, whole.
 Result<void> write_file(const std::filesystem::path& path, std::string_view text, unsigned mode);
 
+// All of it, however many calls it takes. `path` is for the error.
+Result<void> write_all(int fd, std::string_view text, const std::filesystem::path& path);
+
 // Appends with one write call and creates the file with `mode` when it is absent.
 Result<void> append_file(const std::filesystem::path& path, std::string_view text, unsigned mode);
 

@@ -119,7 +119,7 @@ class Daemon {
             io.get_executor(), http_,
             {.folder = home.host_runs(), .program = own_path(), .owner = journal_.owner()},
             [this](const host::RunIdentity& run, int exit_code) { supervisor_.on_host_end(run, exit_code); }),
-        effects_({engine_, engine_socket_, host_, policy_, config, home, journal_.owner()}),
+        effects_({engine_, engine_socket_, host_, policy_, config, home, offload_, journal_.owner()}),
         panes_(io.get_executor(), tmux_, home, {.program = own_path()}),
         prober_(find_process(engine_, host_), clock, offload_, {}),
         usage_(io, engine_, clock, {}),
@@ -279,9 +279,9 @@ class Daemon {
   EventLog events_;
   Notifier notifier_;
   host::Runs host_;
+  Offload offload_;
   Effects effects_;
   Panes panes_;
-  Offload offload_;
   Prober prober_;
   UsageWatch usage_;
   std::unique_ptr<hub::HubClient> client_;

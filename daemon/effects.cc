@@ -5,6 +5,9 @@
 
 #include <signal.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -13,6 +16,13 @@ namespace {
 std::string label(const sandbox::ContainerDetails& container, std::string_view key) {
   const auto found = container.labels.find(std::string(key));
   return found == container.labels.end() ? "" : found->second;
+}
+
+// In parts, so that other work has its turn.
+boost::asio::awaitable<void> remove_aside(Offload& offload, std::filesystem::path home,
+                                          std::filesystem::path folder) {
+  while (co_await offload.run([home, folder] { return remove_some(home, folder); }) == Removed::some) {
+  }
 }
 
 }  // namespace
@@ -45,12 +55,25 @@ Task<std::string> Effects::create_in_sandbox(AgentSpec spec, LaunchInput input) 
   const auto host = co_await capacity();
   const auto workspace = parts_.policy.workspace(spec.workdir);
   if (!workspace) co_return pass(workspace.error());
-  auto run = prepare_launch(spec, input, parts_.home, parts_.policy, host);
-  if (!run) co_return pass(run.error());
-  auto created = co_await parts_.engine.create(name, std::move(*run));
+  auto launch = prepare_launch(spec, input, parts_.home, parts_.policy, host);
+  if (!launch) co_return pass(launch.error());
+  if (auto prepared = co_await prepare(std::move(launch->folders)); !prepared)
+    co_return pass(prepared.error());
+  auto created = co_await parts_.engine.create(name, std::move(launch->run));
   if (created) created_.insert_or_assign(*created, Created{name, *workspace});
   if (created || created.error().code != ErrorCode::conflict) co_return created;
   co_return co_await adopt(name, input);
+}
+
+Task<> Effects::prepare(AgentFolders folders) {
+  const auto aside = co_await parts_.offload.run([folders] { return prepare_folders(folders); });
+  if (!aside) co_return pass(aside.error());
+  const auto executor = co_await boost::asio::this_coro::executor;
+  for (const std::filesystem::path& folder : *aside) {
+    boost::asio::co_spawn(executor, remove_aside(parts_.offload, folders.home, folder),
+                          boost::asio::detached);
+  }
+  co_return Result<void>{};
 }
 
 Task<std::string> Effects::adopt(const std::string& container, const LaunchInput& input) {

@@ -3,6 +3,7 @@
 // host, and says what came of it in the watchdog's words. Stateless but for what it knows of the engine's
 // host. It never decides what to do next.
 
+#include "base/offload.h"
 #include "base/task.h"
 #include "config/config.h"
 #include "daemon/agent_spec.h"
@@ -27,6 +28,7 @@ struct EffectsParts {
   const sandbox::MountPolicy& policy;
   const config::Config& config;
   const Home& home;
+  Offload& offload;
   std::string owner;
 };
 
@@ -64,6 +66,7 @@ class Effects {
  private:
   Task<std::string> create_in_sandbox(AgentSpec spec, LaunchInput input);
   Task<std::string> create_on_host(AgentSpec spec, LaunchInput input);
+  Task<> prepare(AgentFolders folders);
   Task<std::string> adopt(const std::string& container, const LaunchInput& input);
 
   std::string host_id(const RunPlace& run) const { return parts_.host.id_of(run.agent, run.run); }

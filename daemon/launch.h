@@ -1,9 +1,10 @@
 #pragma once
 // From an agent's spec to what the engine is asked for: paths judged by the mount policy, the runner's launch
-// plan, and the run spec. It prepares the agent's folders on disk and talks to nobody.
+// plan, and the run spec. It changes nothing on the disk and talks to nobody.
 
 #include "agents/adapter.h"
 #include "base/ids.h"
+#include "daemon/agent_folders.h"
 #include "daemon/agent_spec.h"
 #include "daemon/home.h"
 #include "sandbox/mount_policy.h"
@@ -33,10 +34,13 @@ Result<sandbox::ResolvedSource> check_launch(const AgentSpec& spec, const AgentN
                                              const sandbox::MountPolicy& policy,
                                              const sandbox::HostCapacity& host);
 
-// Makes home and channel folders for the identity the agent runs as, writes first-run files that are absent,
-// and answers the run spec. Errors: as above, and those of the disk.
-Result<sandbox::RunSpec> prepare_launch(const AgentSpec& spec, const LaunchInput& input, const Home& home,
-                                        const sandbox::MountPolicy& policy,
-                                        const sandbox::HostCapacity& host);
+struct Launch {
+  sandbox::RunSpec run;
+  AgentFolders folders;  // to be prepared before the run is created
+};
+
+// The run spec, and what its folders need. Errors: as above.
+Result<Launch> prepare_launch(const AgentSpec& spec, const LaunchInput& input, const Home& home,
+                              const sandbox::MountPolicy& policy, const sandbox::HostCapacity& host);
 
 }  // namespace agentmesh::daemon
