@@ -198,6 +198,7 @@ struct Message {
   Attempt attempt = Attempt::first;
 };
 
+constexpr std::size_t kMaxSessionId = 512;  // bytes
 constexpr std::size_t kMaxMessageBytes = 64 * 1024;
 
 enum class PermissionAnswer { allow_once, allow_always, deny };
@@ -259,6 +260,9 @@ class Adapter {
   virtual const RunnerFacts& facts() const = 0;
   // Pure. Errors: invalid (stage "runner"), with the cure in the hint.
   virtual Result<LaunchPlan> plan(const LaunchRequest& request) const = 0;
+  // Whether plan() continues a conversation of this id: what an agent calls itself may be anything, and an id
+  // that is not taken is never saved.
+  virtual bool takes_session(std::string_view id) const = 0;
   virtual std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const = 0;
   // What a capture of its pane shows, with SGR codes. Pure. `version` is the Link's. Without rules for the
   // runner always `unknown`.

@@ -4,6 +4,7 @@
 #include "agents/custom.h"
 #include "agents/terminal_link.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>
@@ -47,11 +48,6 @@ else
   set -- --session-id "$id" "$@"
 fi
 exec "$program" "$@")";
-
-bool is_uuid(std::string_view text) {
-  return text.size() == 36 &&
-         std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; });
-}
 
 json hook_entry(const LaunchRequest& request, bool waits) {
   const std::string program =
@@ -154,6 +150,8 @@ Result<LaunchPlan> ClaudeAdapter::plan(const LaunchRequest& request) const {
   }
   return plan;
 }
+
+bool ClaudeAdapter::takes_session(std::string_view id) const { return is_uuid(id); }
 
 std::unique_ptr<Link> ClaudeAdapter::link(LinkContext context, SignalSink sink) const {
   auto signs = std::make_unique<ClaudeSigns>(context.session_id, context.clock, context.place);

@@ -63,7 +63,7 @@ bool is_plain(std::string_view text) {
 }
 
 bool is_session(std::string_view id) {
-  return !id.empty() && id.size() <= 64 && std::ranges::all_of(id, [](unsigned char c) {
+  return !id.empty() && id.size() <= 64 && id.front() != '-' && std::ranges::all_of(id, [](unsigned char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
   });
 }
@@ -175,6 +175,8 @@ Result<LaunchPlan> CodexAdapter::plan(const LaunchRequest& request) const {
   }
   return plan;
 }
+
+bool CodexAdapter::takes_session(std::string_view id) const { return is_session(id); }
 
 std::unique_ptr<Link> CodexAdapter::link(LinkContext context, SignalSink sink) const {
   return make_codex_link(std::move(context), std::move(sink));

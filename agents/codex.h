@@ -13,6 +13,7 @@ class CodexAdapter final : public Adapter {
   // Errors: invalid (a model or URL with control characters, a session that is no id, open permissions
   // outside a sandbox).
   Result<LaunchPlan> plan(const LaunchRequest& request) const override;
+  bool takes_session(std::string_view id) const override;
   std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const override;
 };
 

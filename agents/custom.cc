@@ -2,6 +2,7 @@
 
 #include "agents/hook.h"
 #include "agents/throttle.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>
@@ -163,6 +164,8 @@ Result<LaunchPlan> CustomAdapter::plan(const LaunchRequest& request) const {
   }
   if (request.command.contains('\0'))
     return fail(ErrorCode::invalid, "runner", "the command holds a NUL byte");
+  if (request.conversation == Conversation::continue_session && !takes_session(request.session_id))
+    return fail(ErrorCode::invalid, "runner", "a session to continue needs its id");
   LaunchPlan plan;
   plan.argv = {"/bin/sh", "-c", shell_line(request.command)};
   plan.env = common_environment(request);
@@ -172,6 +175,12 @@ Result<LaunchPlan> CustomAdapter::plan(const LaunchRequest& request) const {
   if (!request.provider.base_url.empty()) plan.env["AGENTMESH_MODEL_URL"] = request.provider.base_url;
   if (!request.model.empty()) plan.env["AGENTMESH_MODEL"] = request.model;
   return plan;
+}
+
+// It becomes a variable of the environment.
+bool CustomAdapter::takes_session(std::string_view id) const {
+  return !id.empty() && id.size() <= kMaxSessionId && is_utf8(id) &&
+         std::ranges::none_of(id, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
 std::unique_ptr<Link> CustomAdapter::link(LinkContext context, SignalSink sink) const {

@@ -13,6 +13,7 @@ class CustomAdapter final : public Adapter {
  public:
   const RunnerFacts& facts() const override;
   Result<LaunchPlan> plan(const LaunchRequest& request) const override;
+  bool takes_session(std::string_view id) const override;
   std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const override;
 };
 

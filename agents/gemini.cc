@@ -4,6 +4,7 @@
 #include "agents/gemini_signs.h"
 #include "agents/terminal_link.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>
@@ -42,11 +43,6 @@ spoken() {
 }
 if spoken; then set -- "$@" --resume "${id:-latest}"; fi
 exec "$@")sh";
-
-bool is_uuid(std::string_view text) {
-  return text.size() == 36 &&
-         std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0 || c == '-'; });
-}
 
 // As base URL Gemini CLI takes what stands before the API's version.
 std::string without_version(std::string url) {
@@ -133,6 +129,8 @@ Result<LaunchPlan> GeminiAdapter::plan(const LaunchRequest& request) const {
   }
   return plan;
 }
+
+bool GeminiAdapter::takes_session(std::string_view id) const { return is_uuid(id); }
 
 std::unique_ptr<Link> GeminiAdapter::link(LinkContext context, SignalSink sink) const {
   auto signs = std::make_unique<GeminiSigns>(context.clock);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -46,6 +47,13 @@ json provider_entry(const ModelName& name, const Provider& provider) {
   return entry;
 }
 
+// It stands in the launch line as a word of its own.
+bool is_session(std::string_view id) {
+  return !id.empty() && id.size() <= kMaxSessionId && id.front() != '-' &&
+         std::ranges::all_of(id,
+                             [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
+}
+
 Result<std::vector<std::string>> terminal_argv(const LaunchRequest& request) {
   std::vector<std::string> argv{request.command.empty() ? "opencode" : request.command};
   if (request.http_port != 0)
@@ -53,7 +61,7 @@ Result<std::vector<std::string>> terminal_argv(const LaunchRequest& request) {
   if (!request.model.empty()) argv.insert(argv.end(), {"--model", request.model});
   if (request.conversation == Conversation::continue_last) argv.push_back("--continue");
   if (request.conversation == Conversation::continue_session) {
-    if (request.session_id.empty())
+    if (!is_session(request.session_id))
       return fail(ErrorCode::invalid, "runner", "a session to continue needs its id");
     argv.insert(argv.end(), {"--session", request.session_id});
   }
@@ -146,6 +154,8 @@ Result<LaunchPlan> OpencodeAdapter::plan(const LaunchRequest& request) const {
   }
   return plan;
 }
+
+bool OpencodeAdapter::takes_session(std::string_view id) const { return is_session(id); }
 
 std::unique_ptr<Link> OpencodeAdapter::link(LinkContext context, SignalSink sink) const {
   return make_opencode_link(std::move(context), std::move(sink));

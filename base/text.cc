@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -243,6 +244,13 @@ std::string format_duration(Millis duration) {
   if (hours > 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
   if (minutes > 0) return fmt::format("{}m{:02}s", minutes, seconds % 60);
   return fmt::format("{}s", seconds);
+}
+
+bool is_uuid(std::string_view text) {
+  constexpr std::string_view kShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  return std::ranges::equal(text, kShape, [](unsigned char c, char shape) {
+    return shape == '-' ? c == '-' : std::isxdigit(c) != 0;
+  });
 }
 
 std::string to_hex(std::span<const unsigned char> bytes) {

@@ -36,6 +36,9 @@ std::string format_size(std::uint64_t bytes);  // "2.0 GiB"
 Result<Millis> parse_duration(std::string_view text);
 std::string format_duration(Millis duration);  // "3h12m", "4m05s", "12s"
 
+// "01a20e7f-ef84-7ed2-9311-051ab6283a5c", of either case.
+bool is_uuid(std::string_view text);
+
 std::string to_hex(std::span<const unsigned char> bytes);
 std::string sha256_hex(std::string_view bytes);
 std::string base64(std::string_view bytes);

@@ -364,11 +364,12 @@ void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signa
     if (entry->early.size() < kMaxEarlySignals) entry->early.push_back(signal);
     return;
   }
-  if (signal.kind == agents::SignalKind::session_learned && signal.id != entry->session_id) {
+  const auto adapter = agents::find_adapter(entry->spec.runner);
+  const bool learned = signal.kind == agents::SignalKind::session_learned && signal.id != entry->session_id;
+  if (learned && adapter && (*adapter)->takes_session(signal.id)) {
     entry->session_id = signal.id;
     if (auto saved = world_.journal.save_session(name, signal.id); !saved) log_error(saved.error());
   }
-  const auto adapter = agents::find_adapter(entry->spec.runner);
   auto translated =
       watchdog_signal(signal, run, world_.clock.now(), adapter && (*adapter)->facts().tells_permission);
   if (proves_change(signal)) ++entry->changes;

@@ -99,7 +99,9 @@ void Supervisor::create(Entry& entry, const wd::Create& action) {
   const bool resumable = entry.spec.place == agents::Place::host
                              ? !entry.session_id.empty() || entry.spec.runner == "custom"
                              : std::filesystem::exists(world_.home.agent_home(name), ec);
-  const auto conversation = resumable ? action.conversation : wd::Conversation::fresh;
+  const auto adapter = agents::find_adapter(entry.spec.runner);
+  const bool named = entry.session_id.empty() || (adapter && (*adapter)->takes_session(entry.session_id));
+  const auto conversation = resumable && named ? action.conversation : wd::Conversation::fresh;
   if (conversation == wd::Conversation::fresh) forget_session(entry);
   entry.conversation = conversation_of(conversation, entry.session_id);
   LaunchInput input{.name = name,

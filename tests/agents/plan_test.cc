@@ -1,6 +1,7 @@
 #include "agents/adapter.h"
 #include "agents/custom.h"
 #include "agents/opencode.h"
+#include "base/text.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -20,6 +21,40 @@ TEST(RegistryTest, AnUnknownRunnerNamesTheKnownOnes) {
   EXPECT_EQ(missing.error().code, ErrorCode::invalid);
   EXPECT_EQ(missing.error().hint, "one of: opencode, claude, codex, gemini, custom");
   EXPECT_FALSE(missing.error().what.contains('\x1b'));
+}
+
+TEST(RegistryTest, AnIdThatAnAdapterTakesIsOneItPlans) {
+  constexpr std::string_view kUuid = "01a20e7f-ef84-7ed2-9311-051ab6283a5c";
+  const std::vector<std::pair<std::string_view, std::string_view>> taken{{"opencode", "ses_1"},
+                                                                         {"claude", kUuid},
+                                                                         {"codex", kUuid},
+                                                                         {"gemini", kUuid},
+                                                                         {"custom", "my session/1"}};
+  const std::vector<std::string> ids{"ses_1",
+                                     std::string(kUuid),
+                                     "my session/1",
+                                     "",
+                                     "--yolo",
+                                     "x\ny",
+                                     "x\x1by",
+                                     std::string("x\0y", 3),
+                                     "../../x",
+                                     std::string(4'096, 'a'),
+                                     std::string(36, '-'),
+                                     "\xff"};
+  for (const auto& [runner, good] : taken) {
+    EXPECT_TRUE(adapter(runner).takes_session(good)) << runner;
+    for (const std::string& id : ids) {
+      LaunchRequest wanted = request("alpha");
+      wanted.command = "program";
+      wanted.conversation = Conversation::continue_session;
+      wanted.session_id = id;
+      EXPECT_EQ(adapter(runner).takes_session(id), adapter(runner).plan(wanted).has_value())
+          << runner << " " << one_line(id);
+    }
+    for (const char* bad : {"", "x\ny", "x\x1by", "\xff"})
+      EXPECT_FALSE(adapter(runner).takes_session(bad)) << runner;
+  }
 }
 
 TEST(OpencodePlanTest, TheSandboxGetsAServerAndOpenPermissions) {
