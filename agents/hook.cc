@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <boost/asio/local/datagram_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -112,9 +113,10 @@ HookSink as_signals(SignalSink sink) {
 class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
  public:
   Receiver(boost::asio::any_io_executor executor, UniqueFd socket, HookSink sink)
-      : socket_(executor, datagram_protocol(), socket.release()), sink_(std::move(sink)) {}
+      : socket_(executor, datagram_protocol(), socket.release()), pause_(executor), sink_(std::move(sink)) {}
 
   void receive() {
+    if (over_the_rate()) return pause();
     socket_.async_wait(datagram_protocol::socket::wait_read,
                        [self = shared_from_this()](boost::system::error_code ec) {
                          if (ec == boost::asio::error::operation_aborted || self->closed_) return;
@@ -125,6 +127,7 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
 
   void close() {
     closed_ = true;
+    pause_.cancel();
     boost::system::error_code ignored;
     socket_.close(ignored);
   }
@@ -148,19 +151,29 @@ class HookSocket::Receiver : public std::enable_shared_from_this<Receiver> {
 
   void take(const HookDatagram& datagram) {
     const bool fits = datagram.text.size() <= kMaxHookBytes;
-    if (!within_rate() || !fits || !sink_(datagram)) ++refused;
+    ++in_this_second_;
+    if (!fits || !sink_(datagram)) ++refused;
   }
 
-  bool within_rate() {
+  bool over_the_rate() {
     const auto now = Steady::now();
     if (now - second_began_ >= std::chrono::seconds(1)) {
       second_began_ = now;
       in_this_second_ = 0;
     }
-    return ++in_this_second_ <= kMaxHooksPerSecond;
+    return in_this_second_ >= kMaxHooksPerSecond;
+  }
+
+  // For the rest of the second nothing is read: the kernel holds a few datagrams and refuses the others.
+  void pause() {
+    pause_.expires_at(second_began_ + std::chrono::seconds(1));
+    pause_.async_wait([self = shared_from_this()](boost::system::error_code) {
+      if (!self->closed_) self->receive();
+    });
   }
 
   datagram_protocol::socket socket_;
+  boost::asio::steady_timer pause_;
   HookSink sink_;
   Steady::time_point second_began_{};
   int in_this_second_ = 0;

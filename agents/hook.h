@@ -16,7 +16,9 @@
 namespace agentmesh::agents {
 
 constexpr std::size_t kMaxHookBytes = 8 * 1024;  // of one datagram
-constexpr int kMaxHooksPerSecond = 200;  // of one agent; the rest is dropped. The Link throttles what is left
+// Of one agent. What is beyond stays with the kernel, which drops most of it; the Link throttles what is
+// left.
+constexpr int kMaxHooksPerSecond = 200;
 
 // Errors: invalid, exhausted. Source is "hook".
 Result<Signal> parse_hook(std::string_view datagram);
@@ -47,7 +49,7 @@ class HookSocket {
   HookSocket(const HookSocket&) = delete;
   HookSocket& operator=(const HookSocket&) = delete;
 
-  std::uint64_t refused() const;  // datagrams that were not understood or over the rate
+  std::uint64_t refused() const;  // datagrams that were not understood
 
  private:
   class Receiver;

@@ -27,6 +27,9 @@ namespace {
 constexpr std::uint32_t kChanges =
     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
+// From this wait on the changes are not even heard of while it lasts: each would wake us.
+constexpr Millis kUnwatched = 8 * kStatusSettles;
+
 // The folder, without following a link below `root`.
 UniqueFd open_below(const std::filesystem::path& root, const std::filesystem::path& relative) {
   UniqueFd folder(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -180,27 +183,42 @@ class StatusFolder::Watch : public std::enable_shared_from_this<Watch> {
     if (watch_) return;
     const UniqueFd folder = open_below(root_, relative_);
     if (!folder.valid()) return;
-    watch_ = inotify_->add(folder.get(), this, [this](bool gone) {
-      if (gone) forget();
-      changed();
-    });
+    watch(folder);
     if (watch_) changed();
   }
 
  private:
+  void watch(const UniqueFd& folder) {
+    watch_ = inotify_->add(folder.get(), this, [this](bool gone) {
+      if (gone) forget();
+      changed();
+    });
+  }
+
   void forget() {
     if (const auto watch = std::exchange(watch_, std::nullopt)) inotify_->remove(*watch, this);
   }
 
   void changed() {
     if (std::exchange(armed_, true)) return;
-    settles_.expires_after(kStatusSettles);
+    const bool goes_on = std::chrono::steady_clock::now() - read_at_ < 2 * wait_;
+    wait_ = goes_on ? std::min(2 * wait_, kStatusSettlesMost) : kStatusSettles;
+    if (wait_ >= kUnwatched) forget();
+    settles_.expires_after(wait_);
     settles_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
       const auto self = weak.lock();
       if (ec || !self || !self->sink_) return;
       self->armed_ = false;
-      self->sink_(texts_in(open_below(self->root_, self->relative_)));
+      self->read();
     });
+  }
+
+  // What changes from here on is told: the watch is there before the reading.
+  void read() {
+    auto folder = open_below(root_, relative_);
+    if (!watch_ && folder.valid()) watch(folder);
+    read_at_ = std::chrono::steady_clock::now();
+    sink_(texts_in(std::move(folder)));
   }
 
   std::shared_ptr<Inotify> inotify_;
@@ -210,6 +228,8 @@ class StatusFolder::Watch : public std::enable_shared_from_this<Watch> {
   StatusSink sink_;
   std::optional<int> watch_;
   bool armed_ = false;
+  Millis wait_ = kStatusSettles;
+  std::chrono::steady_clock::time_point read_at_{};
 };
 
 StatusFolder::StatusFolder(boost::asio::any_io_executor executor, std::filesystem::path root,
