@@ -1,5 +1,6 @@
 #include "agents/codex_rpc.h"
 
+#include "agents/byte_budget.h"
 #include "agents/fields.h"
 #include "base/json.h"
 #include "base/unique_fd.h"
@@ -29,7 +30,7 @@ namespace {
 
 constexpr Millis kDeltaEvery{500};       // of the pieces of a text that is being made, one is heard
 constexpr std::size_t kMethodEnd = 100;  // a message begins with its method
-constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth};
+constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth, .values = 200'000};
 
 // Never looked at, and the most of the traffic.
 constexpr std::array<std::string_view, 8> kUnwanted = {
@@ -60,10 +61,17 @@ CodexRpc::CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::W
 
 awaitable<void> CodexRpc::run() {
   const auto self = shared_from_this();
+  ByteBudget budget({});
   while (true) {
     const auto text = co_await socket_->receive();
     if (!text) break;
     if (!is_one_of_many(*text)) take(*text);
+    const auto now = std::chrono::duration_cast<Millis>(Steady::now().time_since_epoch());
+    const Millis wait = budget.charge(text->size(), now);
+    if (wait.count() == 0) continue;
+    boost::asio::steady_timer timer(executor_, wait);
+    boost::system::error_code ended;
+    co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ended));
   }
   socket_->drop();
   for (const auto& [id, waiting] : std::exchange(waiting_, {})) {

@@ -17,6 +17,7 @@ namespace agentmesh::agents {
 namespace {
 
 constexpr Millis kConnectLimit{2'000};
+constexpr std::size_t kEventBytesPerSecond = 1024 * 1024;
 constexpr std::size_t kMaxAnswerBytes = 32 * 1024 * 1024;  // a conversation with large tool outputs
 
 class HttpApi final : public OpencodeApi {
@@ -49,6 +50,7 @@ class HttpApi final : public OpencodeApi {
     request.headers.push_back({"Accept", "text/event-stream"});
     request.total_timeout = Millis{0};
     request.stall_limit = silence;
+    request.receive_per_second = kEventBytesPerSecond;
     request.on_data = [sink = std::move(sink)](std::string_view bytes) {
       return sink(bytes) ? net::Flow::more : net::Flow::stop;
     };

@@ -29,9 +29,9 @@ using Steady = std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::size_t kMaxEventBytes = 8 * 1024 * 1024;  // a tool's whole output is in its event
-constexpr int kSnapshotTries = 3;                        // while events keep changing what is asked for
-constexpr int kFailuresUntilLost = 2;                    // of the periodic look
+constexpr std::size_t kMaxSessionList = 8 * 1024 * 1024;
+constexpr int kSnapshotTries = 3;      // while events keep changing what is asked for
+constexpr int kFailuresUntilLost = 2;  // of the periodic look
 
 // What the coroutines share. It lives until the last of them has ended; `closed` is the Link's end.
 class Core : public std::enable_shared_from_this<Core> {
@@ -137,7 +137,7 @@ awaitable<void> Core::events_loop() {
   while (!closed_) {
     if (co_await healthy()) {
       wait = times_.first_retry;
-      net::SseParser parser(kMaxEventBytes);
+      net::SseParser parser(kMaxOpencodeEvent);
       const auto ended = co_await api_->events(
           [this, &parser](std::string_view bytes) { return take_events(parser, bytes); }, times_.silence);
       if (closed_) co_return;
@@ -253,7 +253,7 @@ awaitable<Result<std::string>> Core::newest_session() {
   const auto body = co_await body_of("/session?roots=true&limit=50");
   if (!body) co_return pass(body.error());
   const auto list =
-      parse_json(*body, "opencode", JsonLimits{.bytes = kMaxEventBytes, .depth = kMaxJsonDepth});
+      parse_json(*body, "opencode", JsonLimits{.bytes = kMaxSessionList, .values = kMaxOpencodeValues});
   if (!list || !list->is_array())
     co_return fail(ErrorCode::invalid, "opencode", "its sessions are not a list");
   std::string newest;

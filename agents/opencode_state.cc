@@ -19,7 +19,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr JsonLimits kEventLimits{.bytes = 8 * 1024 * 1024, .depth = kMaxJsonDepth};
+constexpr JsonLimits kEventLimits{
+    .bytes = kMaxOpencodeEvent, .depth = kMaxJsonDepth, .values = kMaxOpencodeValues};
 constexpr std::int64_t kMaxEpochMs = 4'102'444'800'000;  // the year 2100: later is nonsense
 
 void push_bounded(std::deque<std::string>& list, const std::string& id) {

@@ -31,6 +31,9 @@ struct OpencodeSnapshot {
   std::string questions;    // GET /question
 };
 
+constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;  // bytes: a tool's whole output is in its event
+constexpr std::size_t kMaxOpencodeValues = 100'000;         // of one event, or of a list of its sessions
+
 class OpencodeState {
  public:
   // One event's JSON, of opencode 1 or 2. What is not an event of a known form changes nothing but

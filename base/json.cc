@@ -9,20 +9,21 @@ namespace {
 using nlohmann::json;
 
 // Walks the text without building anything; stops at the first thing that is over the limit.
-class DepthCheck final : public nlohmann::json_sax<json> {
+class LimitCheck final : public nlohmann::json_sax<json> {
  public:
-  explicit DepthCheck(int limit) : limit_(limit) {}
+  explicit LimitCheck(JsonLimits limits) : limits_(limits) {}
   bool too_deep() const { return too_deep_; }
+  bool too_many() const { return values_ > limits_.values; }
   const std::string& problem() const { return problem_; }
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool key(string_t&) override { return true; }
+  bool null() override { return count(); }
+  bool boolean(bool) override { return count(); }
+  bool number_integer(number_integer_t) override { return count(); }
+  bool number_unsigned(number_unsigned_t) override { return count(); }
+  bool number_float(number_float_t, const string_t&) override { return count(); }
+  bool string(string_t&) override { return count(); }
+  bool binary(binary_t&) override { return count(); }
+  bool key(string_t&) override { return count(); }
   bool start_object(std::size_t) override { return enter(); }
   bool end_object() override { return leave(); }
   bool start_array(std::size_t) override { return enter(); }
@@ -34,16 +35,18 @@ class DepthCheck final : public nlohmann::json_sax<json> {
 
  private:
   bool enter() {
-    too_deep_ = ++depth_ > limit_;
-    return !too_deep_;
+    too_deep_ = ++depth_ > limits_.depth;
+    return !too_deep_ && count();
   }
   bool leave() {
     --depth_;
     return true;
   }
+  bool count() { return ++values_ <= limits_.values; }
 
-  int limit_;
+  JsonLimits limits_;
   int depth_ = 0;
+  std::size_t values_ = 0;
   bool too_deep_ = false;
   std::string problem_;
 };
@@ -67,10 +70,13 @@ Result<json> parse_json(std::string_view text, std::string_view stage, JsonLimit
     return fail(ErrorCode::exhausted, where,
                 fmt::format("JSON of {} bytes is over the limit of {}", text.size(), limits.bytes));
   }
-  DepthCheck check(limits.depth);
+  LimitCheck check(limits);
   if (!json::sax_parse(text, &check)) {
     if (check.too_deep()) {
       return fail(ErrorCode::exhausted, where, fmt::format("JSON is nested deeper than {}", limits.depth));
+    }
+    if (check.too_many()) {
+      return fail(ErrorCode::exhausted, where, fmt::format("JSON has more than {} values", limits.values));
     }
     return fail(ErrorCode::invalid, where, check.problem());
   }

@@ -1,5 +1,6 @@
 #pragma once
-// JSON from outside is checked for size and depth before a document is built, and never throws.
+// JSON from outside is checked for size, depth and number of values before a document is built, and never
+// throws.
 // The document type is nlohmann::json; this header only forward-declares it.
 
 #include "base/result.h"
@@ -12,13 +13,16 @@ namespace agentmesh {
 
 constexpr std::size_t kMaxJsonBytes = 1024 * 1024;  // the hub's body limit; nothing of ours is larger
 constexpr int kMaxJsonDepth = 64;
+constexpr std::size_t kMaxJsonValues = 1'000'000;  // a document takes some 50 bytes of memory for each
 
 struct JsonLimits {
   std::size_t bytes = kMaxJsonBytes;
   int depth = kMaxJsonDepth;
+  std::size_t values = kMaxJsonValues;  // names of members count too
 };
 
-// Errors: exhausted (too large, too deep), invalid (not JSON, not UTF-8). `stage` names who asked.
+// Errors: exhausted (too large, too deep, too many values), invalid (not JSON, not UTF-8). `stage` names who
+// asked.
 Result<nlohmann::json> parse_json(std::string_view text, std::string_view stage, JsonLimits limits = {});
 
 // One line, invalid UTF-8 replaced, never throws.

@@ -53,6 +53,9 @@ struct HttpRequest {
   Millis connect_timeout{10'000};
   Millis total_timeout{30'000};  // 0: none
   Millis stall_limit{0};         // no byte in either direction for so long; 0: none
+  // At most so many bytes of the answer are read in a second, on the average of some seconds: the peer has to
+  // wait. 0: as they come.
+  std::size_t receive_per_second = 0;
   std::size_t max_response_bytes = kMaxResponseBytes;
   // Told the status when the header is complete, before any data. Must not destroy the client.
   std::function<void(int status)> on_head;

@@ -107,6 +107,8 @@ Result<> Transfer::prepare() {
   set(CURLOPT_HEADERDATA, this);
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, this);
+  if (request_.receive_per_second > 0)
+    set(CURLOPT_MAX_RECV_SPEED_LARGE, static_cast<curl_off_t>(request_.receive_per_second));
   if (!request_.unix_socket.empty()) {
     set(CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
   }

@@ -59,6 +59,10 @@ TEST(JsonTest, RefusesWhatIsTooDeepTooLargeOrNotJson) {
   EXPECT_EQ(parse_json(std::string(65, '[') + std::string(65, ']'), "test").error().code,
             ErrorCode::exhausted);
   EXPECT_EQ(parse_json(std::string(2 * 1024 * 1024, ' '), "test").error().code, ErrorCode::exhausted);
+  const JsonLimits four{.values = 4};
+  EXPECT_TRUE(parse_json(R"({"a":[1]})", "test", four)) << "two containers, a name, a number";
+  EXPECT_EQ(parse_json(R"({"a":[1,2]})", "test", four).error().code, ErrorCode::exhausted);
+  EXPECT_EQ(parse_json("[[],[],[],{}]", "test", four).error().code, ErrorCode::exhausted);
   for (const char* bad : {"", "{", "{\"a\":}", "[1,]", "\"\xff\"", "nul"}) {
     EXPECT_EQ(parse_json(bad, "test").error().code, ErrorCode::invalid) << bad;
   }

@@ -214,6 +214,24 @@ TEST_F(HttpClientTest, StreamsAndStopsEarly) {
   EXPECT_TRUE(response->body.empty());
 }
 
+TEST_F(HttpClientTest, AStreamIsReadNoFasterThanAsked) {
+  const std::string body(400'000, 'x');
+  HttpRequest request;
+  std::size_t got = 0;
+  ScriptedServer server(io_, [&](const Recorded&) { return answer(200, body); });
+  request = get(server);
+  request.total_timeout = Millis{20'000};
+  request.receive_per_second = 200'000;
+  request.on_data = [&](std::string_view data) {
+    got += data.size();
+    return Flow::more;
+  };
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_TRUE(send(std::move(request)));
+  EXPECT_EQ(got, body.size());
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1'000));
+}
+
 TEST_F(HttpClientTest, AStreamsErrorAnswerIsCollectedAndBounded) {
   ScriptedServer server(
       io_, [](const Recorded&) { return answer(500, std::string(kMaxErrorBodyBytes * 3, 'e')); });
