@@ -53,6 +53,15 @@ std::string escape_format(std::string_view text) {
   return escaped;
 }
 
+std::string escape_timed_format(std::string_view text) {
+  std::string escaped;
+  for (const char c : escape_format(text)) {
+    escaped += c;
+    if (c == '%') escaped += '%';
+  }
+  return escaped;
+}
+
 std::vector<std::string> pane_command(std::vector<std::string> argv) {
   if (argv.size() == 1) argv.front() = "exec " + shell_quote(argv.front());
   return argv;

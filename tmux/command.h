@@ -16,6 +16,8 @@ std::string quote(std::string_view word);
 std::string command_line(const std::vector<std::string>& words);
 // Text that stands for itself where tmux expands formats (#{...}).
 std::string escape_format(std::string_view text);
+// The same where the time is put in too (display-message): "%" stays as it is.
+std::string escape_timed_format(std::string_view text);
 // argv as tmux's trailing arguments: more than one word is run as it is; a single one would go to a shell, so
 // it becomes a quoted exec.
 std::vector<std::string> pane_command(std::vector<std::string> argv);

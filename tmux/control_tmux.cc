@@ -504,7 +504,7 @@ Task<> ControlTmux::Impl::announce(std::string session, std::string text) {
     if (!client.starts_with("/dev/")) continue;  // a control client
     write_to_terminal(std::string(client), "\a");
     co_await do_command({"display-message", "-c", std::string(client), "-d",
-                         std::to_string(kAnnounceTime.count()), "--", escape_format(plain_text(text))});
+                         std::to_string(kAnnounceTime.count()), "--", escape_timed_format(plain_text(text))});
   }
   co_return Result<>{};
 }

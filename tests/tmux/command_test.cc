@@ -30,7 +30,11 @@ TEST(CommandLine, WordsAreSeparatedByOneSpace) {
   EXPECT_EQ(command_line({"send-keys", "-t", "%1"}), "\"send-keys\" \"-t\" \"%1\"");
 }
 
-TEST(EscapeFormat, HashesAreDoubled) { EXPECT_EQ(escape_format("/a#{x}"), "/a##{x}"); }
+TEST(EscapeFormat, HashesAreDoubled) { EXPECT_EQ(escape_format("/a#{x} 10%"), "/a##{x} 10%"); }
+
+TEST(EscapeFormat, WhereTheTimeIsPutInPercentSignsAreDoubledToo) {
+  EXPECT_EQ(escape_timed_format("#{x} %H 10%%"), "##{x} %%H 10%%%%");
+}
 
 TEST(PaneCommand, SeveralWordsNeedNoShell) {
   EXPECT_EQ(pane_command({"a", "b c"}), (std::vector<std::string>{"a", "b c"}));

@@ -31,12 +31,20 @@ TEST_F(PersonReal, TheStatusLineNamesTheAgentAndItsTitleAndItsEnd) {
   if (std::getenv("SHOW") != nullptr) fmt::print("{}\n", screen(viewer.id));
 }
 
+TEST_F(PersonReal, ATitleStylesNothingAndIsNoFormat) {
+  const std::string title = "a #[bg=red]b ##[bg=red]c ###[bg=red]d #(date) #{pid} 100% #";
+  open("neo", {"sh", "-c", "printf '\\033]2;%s\\007' \"$0\"; sleep 1000", title});
+  const Pane viewer = look_at("agentmesh-neo");
+  EXPECT_TRUE(sees(viewer.id, title + "  C-b d detaches")) << screen(viewer.id);
+}
+
 TEST_F(PersonReal, AnAnnouncementIsShown) {
   open("neo", {"sleep", "1000"});
   const Pane viewer = look_at("agentmesh-neo");
   ASSERT_TRUE(sees(viewer.id, " neo  "));
-  ASSERT_TRUE(wait(tmux->announce("agentmesh-neo", "neo crashed 3 times; #{pid} stays text")).has_value());
-  EXPECT_TRUE(sees(viewer.id, "neo crashed 3 times; #{pid} stays text")) << screen(viewer.id);
+  ASSERT_TRUE(
+      wait(tmux->announce("agentmesh-neo", "neo crashed 3 times; #{pid} %H 10% stays text")).has_value());
+  EXPECT_TRUE(sees(viewer.id, "neo crashed 3 times; #{pid} %H 10% stays text")) << screen(viewer.id);
   EXPECT_TRUE(wait(tmux->announce("agentmesh-viewer", "nobody looks")).has_value());
   EXPECT_EQ(wait(tmux->announce("agentmesh-none", "x")).error().code, ErrorCode::not_found);
 }
