@@ -49,6 +49,19 @@ std::size_t skip_escape(std::string_view text, std::size_t at) {
   return at;
 }
 
+// Takes no room, and so hides what a text says: zero-width space, word joiner and the like, byte order mark,
+// soft hyphen, tags.
+bool is_invisible(std::string_view character) {
+  const bool general = character == "\u200B" || (character >= "\u2060" && character <= "\u2065") ||
+                       (character >= "\u206A" && character <= "\u206F");
+  const bool tag = character >= "\U000E0000" && character <= "\U000E0FFF";
+  return general || tag || character == "\uFEFF" || character == "\u00AD" || character == "\u180E" ||
+         character == "\u034F";
+}
+
+// Joins an emoji's parts, or letters of scripts that need it; between ASCII characters it only hides.
+bool is_joiner(std::string_view character) { return character == "\u200C" || character == "\u200D"; }
+
 // One character that is a command to a terminal, or turns the direction of the text that follows.
 bool steers_terminal(std::string_view character) {
   if (character.size() == 1) {
@@ -59,7 +72,13 @@ bool steers_terminal(std::string_view character) {
       character.size() == 2 && character[0] == '\xC2' && static_cast<unsigned char>(character[1]) < 0xA0;
   const bool embedding = character >= "\u202A" && character <= "\u202E";
   const bool isolate = character >= "\u2066" && character <= "\u2069";
-  return c1 || embedding || isolate;
+  const bool mark = character == "\u200E" || character == "\u200F" || character == "\u061C";
+  return c1 || embedding || isolate || mark;
+}
+
+bool is_plain(std::string_view character, std::string_view before) {
+  const bool joins = !before.empty() && static_cast<unsigned char>(before.back()) >= 0x80;
+  return !steers_terminal(character) && !is_invisible(character) && (joins || !is_joiner(character));
 }
 
 struct Unit {
@@ -146,19 +165,16 @@ std::string plain_text(std::string_view terminal_bytes) {
     const std::size_t length = utf8_length(rest);
     // Replaced here, not at the end: two halves around an escape sequence would make a control character.
     if (length == 0) kept += kReplacement;
-    if (length > 0 && !steers_terminal(rest.substr(0, length))) kept += rest.substr(0, length);
+    if (length > 0 && is_plain(rest.substr(0, length), kept)) kept += rest.substr(0, length);
     at += std::max<std::size_t>(length, 1);
   }
   return kept;
 }
 
 std::string one_line(std::string_view text) {
-  std::string line(text.substr(0, kMaxShown));
-  for (char& c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) c = '?';
-  }
-  return to_utf8(line);
+  std::string line = plain_text(text.substr(0, 4 * kMaxShown));
+  std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  return cut_utf8(line, kMaxShown);
 }
 
 std::string cut_utf8(std::string_view text, std::size_t bytes) {

@@ -16,9 +16,10 @@ namespace agentmesh {
 bool is_utf8(std::string_view text);
 // Bytes that are not UTF-8 become U+FFFD.
 std::string to_utf8(std::string_view bytes);
-// Terminal output as text: no escape sequences, no control characters but newline and tab.
+// Terminal output as text: no escape sequences, no control characters but newline and tab, nothing that turns
+// the direction of the text and nothing that takes no room, but joiners after what is not ASCII.
 std::string plain_text(std::string_view terminal_bytes);
-// What somebody typed, as it may stand in an error: one line of at most 80 bytes, control characters as "?".
+// What somebody typed, as it may stand in an error: one line of at most 80 bytes of plain_text.
 std::string one_line(std::string_view text);
 // At most so many bytes of UTF-8, cut between characters.
 std::string cut_utf8(std::string_view text, std::size_t bytes);

@@ -102,7 +102,7 @@ std::string coloured_status(std::string_view status) {
 
 std::string text_of(const nlohmann::json& object, std::string_view key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+  return found != object.end() && found->is_string() ? plain_text(found->get<std::string>()) : "";
 }
 
 std::string age_of(std::string_view rfc3339) {

@@ -52,7 +52,7 @@ json lines_json(const std::string& terminal) {
     text.remove_prefix(line == std::string_view::npos ? 0 : line + 1);
   }
   json lines = json::array();
-  const std::string clean = redact(to_utf8(text));
+  const std::string clean = redact(plain_text(text));
   for (const std::string_view line : split(clean, '\n')) lines.push_back(std::string(line));
   return lines;
 }
@@ -299,7 +299,7 @@ std::string crash_text(const json& report) {
   text += "terminal:\n";
   for (const json& line : member(report, "terminal"))
     text += line.is_string() ? "  " + line.get<std::string>() + "\n" : "";
-  return redact(text) + "\n";
+  return redact(plain_text(text)) + "\n";
 }
 
 Result<void> append_crash_log(const fs::path& path, const std::string& block, const config::Crash& limits) {

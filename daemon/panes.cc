@@ -1,5 +1,7 @@
 #include "daemon/panes.h"
 
+#include "base/text.h"
+
 namespace agentmesh::daemon {
 namespace {
 
@@ -74,7 +76,7 @@ Task<std::string> Panes::text(AgentName agent, int lines) {
   auto captured =
       co_await tmux_.capture(pane->id, std::min(lines, tmux::kMaxCaptureLines), tmux::Rendering::text);
   if (!captured) co_return captured;
-  co_return last_lines(std::move(*captured), lines);
+  co_return last_lines(plain_text(*captured), lines);
 }
 
 Task<std::string> Panes::picture(AgentName agent) {

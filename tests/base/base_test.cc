@@ -116,8 +116,17 @@ TEST(TextTest, Utf8AndTerminalText) {
       << "the halves of a CSI do not meet";
 }
 
+TEST(TextTest, WhatHidesOrTurnsATextIsTakenOutAndAnEmojiStaysWhole) {
+  EXPECT_EQ(plain_text("a\u061Cb\u200Ec\u200Fd\u200Be\u2060f\uFEFFg\u00ADh\U000E0041i"), "abcdefghi");
+  EXPECT_EQ(plain_text("pass\u200Dword \u200Cx"), "password x");
+  const std::string family = "\U0001F468\u200D\U0001F469\u200D\U0001F467 \u2764\uFE0F";
+  EXPECT_EQ(plain_text(family), family);
+}
+
 TEST(TextTest, OneLineIsOneLine) {
-  EXPECT_EQ(one_line("a\nb\x1b[31m"), "a?b?[31m");
+  EXPECT_EQ(one_line("a\nb\tc\x1b[31md\u202Ee\xC2\x9B"
+                     "f\xff"),
+            "a b cdef\uFFFD");
   EXPECT_EQ(one_line(std::string(200, 'x')).size(), 80U);
 }
 

@@ -116,7 +116,7 @@ CrashReport sample() {
       137, 9, true, false, watchdog::ExitReason::out_of_memory, "out of memory (main process)", report.at};
   report.usage = Usage{2ULL << 30, std::chrono::milliseconds(34'500), from_millis(1'700'000'048'000)};
   report.assignments = {{"itm_1", "Fix the build"}, {"itm_2", "key sk-abcdefghijklmnopqrstuv"}};
-  report.terminal = "line\nkey=sk-abcdefghijklmnopqrstuv\nlast";
+  report.terminal = "li\u202Ene\x1b]0;t\x07\nkey=sk-abcdefghij\u200Bklmnopqrstuv\nlast";
   report.events = {{1, report.at, "demo", "status", "busy"}};
   return report;
 }
