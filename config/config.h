@@ -92,9 +92,9 @@ struct Crash {
 };
 
 // What a person may be told of. The first seven concern one agent, the others this host.
-constexpr std::array<std::string_view, 9> kNotices{"permission",  "question",   "login",
-                                                   "usage_limit", "stuck",      "nudge_blocked",
-                                                   "failed",      "mass_death", "engine_lost"};
+constexpr std::array<std::string_view, 10> kNotices{"permission",  "question",      "login",  "usage_limit",
+                                                    "stuck",       "nudge_blocked", "failed", "mass_death",
+                                                    "engine_lost", "disk_full"};
 
 // How a person is told, beside the event and the bell, which always come.
 struct Notify {

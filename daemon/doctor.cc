@@ -4,6 +4,8 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "config/webhook_url.h"
+#include "daemon/disk_watch.h"
+#include "daemon/disk_watch.h"
 #include "sandbox/image.h"
 
 #include <sys/stat.h>
@@ -21,7 +23,6 @@ using nlohmann::json;
 namespace asio = boost::asio;
 
 constexpr std::uint64_t kLowDiskBytes = 2ULL * 1024 * 1024 * 1024;  // an agent's image and its work
-constexpr std::uint64_t kNoDiskBytes = 100ULL * 1024 * 1024;        // the journal needs this much to go on
 
 Finding good(std::string check, std::string what) {
   return {std::move(check), Grade::ok, std::move(what), ""};

@@ -31,6 +31,7 @@ constexpr std::array kKinds{
     KindRow{"failed", "failed", "has failed"},
     KindRow{"mass_death", "mass_death", "many agents died together"},
     KindRow{"engine_lost", "engine_lost", "the engine is lost"},
+    KindRow{"disk_full", "disk_full", "the disk is full"},
 };
 static_assert(kKinds.size() == config::kNotices.size());
 

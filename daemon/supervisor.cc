@@ -183,6 +183,7 @@ bool Supervisor::apply(Entry& entry, wd::Step next) {
   if (persist) {
     if (auto saved = world_.journal.save_record(next.agent); !saved) {
       log_error(saved.error());
+      tell_disk(disk_.saved(saved, world_.clock.now()));
       arm(entry, kUnsavedRetry);
       look_timer_.expires_after(kUnsavedRetry);  // the event is lost with the row: a look brings it back
       look_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
@@ -639,8 +640,19 @@ boost::asio::awaitable<void> Supervisor::relist_loop() {
     relist_timer_.expires_after(world_.config.watchdog.relist);
     co_await relist_timer_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
     if (ec || guard.expired()) co_return;
+    look_at_disk();
     request_look();
   }
+}
+
+void Supervisor::look_at_disk() {
+  std::error_code ec;
+  const auto space = std::filesystem::space(world_.home.root, ec);
+  if (!ec) tell_disk(disk_.looked(space.available, world_.clock.now()));
+}
+
+void Supervisor::tell_disk(const std::optional<std::string>& news) {
+  if (news) world_.notifier.tell("disk_full", "", *news);
 }
 
 }  // namespace agentmesh::daemon

@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/task.h"
 #include "config/config.h"
+#include "daemon/disk_watch.h"
 #include "daemon/effects.h"
 #include "daemon/event_log.h"
 #include "daemon/home.h"
@@ -150,6 +151,8 @@ class Supervisor {
   boost::asio::awaitable<Sight> look(agents::Place place);
   void look_at_usage(const Entry& entry, RunId run);
   boost::asio::awaitable<void> relist_loop();
+  void look_at_disk();
+  void tell_disk(const std::optional<std::string>& news);
   void look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs);
   void reap_orphans(const Sight& sight);
   bool apply(Entry& entry, watchdog::Step next);
@@ -179,6 +182,7 @@ class Supervisor {
   World world_;
   SupervisorHooks hooks_;
   StatusLog statuses_;
+  DiskWatch disk_;
   watchdog::HostPolicy host_policy_;
   watchdog::DeathWatch deaths_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;
