@@ -1,5 +1,6 @@
 """Every end of an agent is seen at once, named, and answered as its kind asks for: restarted with growing delays up
 to the limit, failed at once, or left ended."""
+import sqlite3
 import time
 
 from mesh import always, check, eventually, same, seconds_of
@@ -121,6 +122,20 @@ def test_another_runner_begins_a_conversation_of_its_own(bench):
     command = mesh.start_words(name)[4:6]
     mesh.run(*[{"custom": "claude"}.get(word, word) for word in mesh.start_words(name) if word not in command])
     same(mesh.agent(name)["exit"]["reason"], "command_not_found", "why a runner that the image does not have ended")
+
+
+def test_a_conversation_that_cannot_be_named_is_begun_anew(bench):
+    """What an agent called itself once, before its id was checked, keeps no run from starting."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    eventually(5, lambda: mesh.json("explain", name)["session_id"] == "fake-session", "the session is learned")
+    mesh.kill_daemon()
+    with sqlite3.connect(mesh.home / "state.db") as journal:
+        journal.execute("UPDATE agents SET session_id = ? WHERE name = ?", ("no\nid\x01", name))
+    mesh.expect(0, "restart", name)
+    mesh.until_status(name, "idle")
+    eventually(5, lambda: mesh.json("explain", name)["session_id"] == "fake-session", "the session is learned again")
+    same(mesh.json("crashes", name), [], "crash reports")
 
 
 def test_stuck_agent_is_nudged_then_restarted(bench):
