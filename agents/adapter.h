@@ -267,6 +267,9 @@ class Adapter {
   // What a capture of its pane shows, with SGR codes. Pure. `version` is the Link's. Without rules for the
   // runner always `unknown`.
   ScreenReading read_screen(std::string_view coloured, std::string_view version) const;
+  // The first words of a message that the program, where it is typed into, would certainly take for something
+  // else than words and change: such a message is never typed. None: it would not. Pure.
+  virtual std::optional<std::string> misread(std::string_view message) const;
 };
 
 // "opencode", "claude", "custom" (which knows its state only when the program tells it: docs/runners.md).

@@ -15,10 +15,13 @@ class GeminiAdapter final : public Adapter {
   Result<LaunchPlan> plan(const LaunchRequest& request) const override;
   bool takes_session(std::string_view id) const override;
   std::unique_ptr<Link> link(LinkContext context, SignalSink sink) const override;
+  // "@" and a folder that is always there ("@/", "@.", "@../"): it asks a person to let it read that, or puts
+  // what is in it into the prompt.
+  std::optional<std::string> misread(std::string_view message) const override;
 };
 
-// ~/.gemini/settings.json: hooks, no update, no usage statistics, and the key as the way to log in when one
-// is given.
+// ~/.gemini/settings.json: hooks, no update, no usage statistics, no search of the workspace for each "@" in
+// a message, and the key as the way to log in when one is given.
 std::string gemini_settings(const LaunchRequest& request);
 
 }  // namespace agentmesh::agents

@@ -56,4 +56,6 @@ ScreenReading Adapter::read_screen(std::string_view coloured, std::string_view v
   return screen_rules().read(facts().runner, version, coloured);
 }
 
+std::optional<std::string> Adapter::misread(std::string_view) const { return std::nullopt; }
+
 }  // namespace agentmesh::agents

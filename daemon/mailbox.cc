@@ -174,12 +174,20 @@ Result<void> Mailbox::check(const AgentName& agent, std::string_view text) const
   const Entry* entry = parts_.supervisor.find(agent.str());
   if (entry == nullptr || facts_of(*entry).own_delivery) return {};
   const char first = trim(*clean).front();
-  if (!facts_of(*entry).command_marks.contains(first)) return {};
-  return fail(
-      ErrorCode::invalid, "message",
-      fmt::format("a message that begins with '{}' would be a command to {}, not words for its model", first,
-                  entry->spec.runner),
-      fmt::format("begin it with a word; commands are for its terminal: agentmesh attach {}", agent.str()));
+  if (facts_of(*entry).command_marks.contains(first)) {
+    return fail(
+        ErrorCode::invalid, "message",
+        fmt::format("a message that begins with '{}' would be a command to {}, not words for its model",
+                    first, entry->spec.runner),
+        fmt::format("begin it with a word; commands are for its terminal: agentmesh attach {}", agent.str()));
+  }
+  const auto adapter = agents::find_adapter(entry->spec.runner);
+  const auto misread = adapter ? (*adapter)->misread(trim(*clean)) : std::nullopt;
+  if (!misread) return {};
+  return fail(ErrorCode::invalid, "message",
+              fmt::format("{} takes '{}' for a folder to read, not for words for its model",
+                          entry->spec.runner, *misread),
+              "put a blank between them");
 }
 
 asio::awaitable<Sent> Mailbox::by_pane(AgentName agent, agents::Message message) {

@@ -125,19 +125,20 @@ asio::awaitable<Delivery> Deliverer::submit(PaneId pane, std::optional<LastKey> 
                                             const DeliveryChecks& checks) {
   std::uint64_t before = 0;
   int enters = 0;
-  for (int attempt = 1; attempt <= kMaxEnters; ++attempt) {
-    auto no = co_await checks.forbids(DeliveryStep::enter);
-    if (!no) no = co_await typed_since(pane, key);
-    if (no) {
-      const bool late_proof = enters > 0 && co_await checks.changed(before, Millis{0});
-      if (late_proof) co_return ended(Outcome::delivered, "", enters);
-      co_return ended(Outcome::unknown, "pasted, but not submitted: " + no->why, enters);
-    }
+  for (int look = 0; enters < kMaxEnters && look < kMaxLooks; ++look) {
     // What has left the composer was submitted, and another Enter might answer what it led to.
     const auto draft = enters > 0 ? co_await checks.draft() : std::nullopt;
     if (!draft || !draft->empty()) {
+      auto no = co_await checks.forbids(DeliveryStep::enter);
+      if (!no) no = co_await typed_since(pane, key);
+      if (no) {
+        // What an Enter led to may be seen on the screen before it is known as a state.
+        const bool late_proof = enters > 0 && co_await checks.changed(before, manner.proof);
+        if (late_proof) co_return ended(Outcome::delivered, "", enters);
+        co_return ended(Outcome::unknown, "pasted, but not submitted: " + no->why, enters);
+      }
       if (enters == 0) before = checks.state();
-      if (auto typed = co_await tmux_.press(pane, {enter_key(attempt)}); !typed)
+      if (auto typed = co_await tmux_.press(pane, {enter_key(enters + 1)}); !typed)
         co_return ended(Outcome::unknown, "pasted, but " + describe(typed.error()), enters);
       ++enters;
     }

@@ -25,6 +25,9 @@ constexpr Millis kSettle{
     150};  // paste to Enter; Codex loses an Enter within 10 ms, Gemini renders a paste late
 constexpr Millis kProof{2000};  // wait for a change of state after one Enter
 constexpr int kMaxEnters = 3;
+// While the composer is seen empty after an Enter the program has the message, and may be long about it
+// (Gemini looks for a file behind each "@" first): so often the proof is waited for.
+constexpr int kMaxLooks = 30;
 constexpr Millis kHandsOff{3000};  // since a person's last key: sooner, somebody is typing
 
 // The message as it may be typed: C0, C1 and DEL removed except newline and tab (CRLF becomes LF), so that no

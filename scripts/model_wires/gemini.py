@@ -20,9 +20,11 @@ def read(path, body):
         results = [p["functionResponse"] for p in parts if isinstance(p.get("functionResponse"), dict)]
         if results:
             messages.append({"role": "tool", "content": "\n".join(str(r.get("response", "")) for r in results)})
-        else:
-            messages.append({"role": {"model": "assistant"}.get(content.get("role"), "user"),
-                             "content": CONTEXT.sub("", text_of(parts))})
+        elif content.get("role") == "model":
+            messages.append({"role": "assistant", "content": text_of(parts)})
+        else:  # a message that got no answer stands in one content with the next
+            texts = [CONTEXT.sub("", text_of([part])) for part in parts]
+            messages += [{"role": "user", "content": text} for text in texts if text]
     tools = [f.get("name") for t in objects(body.get("tools")) for f in objects(t.get("functionDeclarations"))]
     settings = body.get("generationConfig") or {}
     schema = settings.get("responseJsonSchema") or settings.get("responseSchema")

@@ -57,6 +57,32 @@ TEST(GeminiPlanTest, TheSandboxIsOpenAndAsksNothingAtItsFirstStart) {
   EXPECT_EQ(settings["hooks"]["Notification"][0]["hooks"][0]["command"], "/opt/agentmesh/hook gemini");
 }
 
+TEST(GeminiPlanTest, NoFileIsSearchedForBehindAnAt) {
+  const json settings = json::parse(gemini_settings(request()));
+  EXPECT_EQ(settings["context"]["fileFiltering"]["enableRecursiveFileSearch"], false);
+}
+
+// What it takes for a path is measured: docs/runners.md.
+TEST(GeminiMisreadTest, AFolderThatIsAlwaysThereIsNoWord) {
+  const std::pair<std::string_view, std::string_view> taken[] = {
+      {"@/", "@/"},           {"see @/, please", "@/"}, {"a@.,b", "@."},    {"@.. ", "@."},
+      {"@... and", "@.."},    {"@../../", "@../../"},   {"x(@./)", "@./"},  {"@\\/ ", "@\\/"},
+      {"a@b and @/\n", "@/"}, {"@//", "@//"},           {"@/. then", "@/"}, {"@\\.!", "@\\."},
+      {"@./..", "@./."},
+  };
+  for (const auto& [message, words] : taken) {
+    EXPECT_EQ(gemini().misread(message).value_or(""), words) << message;
+  }
+}
+
+TEST(GeminiMisreadTest, EverythingElseIsWords) {
+  for (const std::string_view message :
+       {"@", "a@", "@.", "@. ", "me@host.org", "@/lib/utils", "@README.md", "@.x", "\\@/", "@,", "@...,",
+        "@/\\", "@\"/\" ", "@@", "@/@", "@/'", "@\\", "no such sign", "@日本"}) {
+    EXPECT_EQ(gemini().misread(message), std::nullopt) << message;
+  }
+}
+
 TEST(GeminiPlanTest, WithoutAKeyThePersonChoosesHowToLogIn) {
   EXPECT_FALSE(json::parse(gemini_settings(request())).contains("security"));
 }

@@ -254,6 +254,30 @@ TEST_F(DeliveryTest, WhatHasLeftTheComposerGetsNoSecondEnter) {
   EXPECT_EQ(typed(), (Lines{"paste %1 go", "press %1 Enter"}));
 }
 
+// Gemini looks for a file behind each "@" of a message before its state changes.
+TEST_F(DeliveryTest, WhatHasLeftTheComposerIsWaitedForLonger) {
+  draft = [] { return ""; };
+  proof = std::vector<bool>(kMaxLooks, false);
+  proof.back() = true;
+  EXPECT_EQ(deliver("go")->outcome, Outcome::delivered);
+  EXPECT_EQ(typed(), (Lines{"paste %1 go", "press %1 Enter"}));
+  const auto never = deliver("go");
+  EXPECT_EQ(never->outcome, Outcome::unknown);
+  EXPECT_EQ(never->enters, 1);
+}
+
+// No key is pressed any more, so nothing forbids to wait.
+TEST_F(DeliveryTest, WhatHasLeftTheComposerIsWaitedForWhateverTheScreenShows) {
+  draft = [] { return ""; };
+  proof = {false, true};
+  int asked = 0;
+  forbids = [&](DeliveryStep step) -> std::optional<std::string> {
+    if (step == DeliveryStep::enter && ++asked == 2) return "a dialog";
+    return std::nullopt;
+  };
+  EXPECT_EQ(deliver("go")->outcome, Outcome::delivered);
+}
+
 // ---- what an earlier delivery may have left in the composer
 
 TEST_F(DeliveryTest, StrandedTextKeepsTheNextMessageOut) {
