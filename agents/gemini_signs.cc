@@ -124,8 +124,10 @@ std::optional<Sign> GeminiSigns::screen(const ScreenReading& reading) {
   auto sign = sign_of(reading);
   if (!sign) return sign;
   sign->detail = unframed(sign->detail);
-  if (sign->sense == Sense::limited) sign->until = gemini_limit_end(sign->detail, clock_.now());
-  return sign;
+  if (sign->sense != Sense::limited || sign->detail != limit_.detail) limit_ = *sign;
+  if (sign->sense == Sense::limited && !limit_.until)
+    limit_.until = gemini_limit_end(sign->detail, clock_.now());
+  return limit_;
 }
 
 }  // namespace agentmesh::agents

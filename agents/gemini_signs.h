@@ -21,6 +21,7 @@ class GeminiSigns final : public RunnerSigns {
 
  private:
   const Clock& clock_;
+  Sign limit_;  // as first read: the dialog names a time of day, which is tomorrow's once it has passed
 };
 
 // When a limit is over, as Gemini CLI words it: "Access resets at 5:15 PM UTC." It leaves the seconds out, so

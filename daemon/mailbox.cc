@@ -234,6 +234,13 @@ asio::awaitable<std::optional<agents::ScreenReading>> Mailbox::screen(AgentName 
   co_return reading_of(*entry, *picture);
 }
 
+asio::awaitable<bool> Mailbox::shows_limit(AgentName agent) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || !facts_of(*entry).limit_dialog_stays) co_return false;
+  const auto reading = co_await screen(agent);
+  co_return reading && reading->meaning == agents::ScreenMeaning::limit;
+}
+
 // Typing is allowed by the state, and by the screen where it can be read.
 asio::awaitable<std::optional<Refusal>> Mailbox::forbids(AgentName agent, tmux::DeliveryStep step) {
   const auto reading = co_await screen(agent);
@@ -297,7 +304,9 @@ void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
           co_await parts_.supervisor.until(kHandsAgain, [] { return false; });
           sent = co_await attempt(agent, message);
         }
-        parts_.supervisor.feed(agent, wd::NudgeResult{run, verdict_of(sent.result)});
+        const bool held = sent.result == DeliveryResult::blocked && co_await shows_limit(agent);
+        parts_.supervisor.feed(agent,
+                               wd::NudgeResult{run, held ? wd::Delivery::at_limit : verdict_of(sent.result)});
       },
       asio::detached);
 }

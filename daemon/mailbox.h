@@ -93,6 +93,7 @@ class Mailbox {
   boost::asio::awaitable<std::optional<Refusal>> hindrance(AgentName agent);
   boost::asio::awaitable<std::optional<Refusal>> forbids(AgentName agent, tmux::DeliveryStep step);
   boost::asio::awaitable<std::optional<agents::ScreenReading>> screen(AgentName agent);
+  boost::asio::awaitable<bool> shows_limit(AgentName agent);
   tmux::DeliveryChecks pane_checks(const AgentName& agent);
   void pump_soon(const AgentName& agent);
   boost::asio::awaitable<void> deliver_items(AgentName agent);

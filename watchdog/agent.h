@@ -156,6 +156,7 @@ enum class ExitReason {
   login_needed,
   stuck_after_nudge,
   looping_after_nudge,
+  limit_dialog,    // its usage limit is over, and its dialog takes every key still
   container_gone,  // removed by somebody else: no exit code
 };
 
@@ -253,6 +254,7 @@ struct Live {
   int repeats = 0;                        // since the nudge
   int unanswered = 0;                     // Probes since the nudge
   bool nudge_blocked = false;             // the last nudge was not typed, on purpose
+  bool goes_on = false;                   // the next run is nudged once: it was ended in the middle of a turn
   Condition before_stuck = Condition::busy;
   bool oom_child = false;  // a process of this run was killed for memory
 

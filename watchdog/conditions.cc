@@ -3,6 +3,7 @@
 #include "watchdog/restart.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace agentmesh::watchdog {
 namespace {
@@ -176,6 +177,8 @@ void accept_idle(Change& c) {
   c.agent.limited_until.reset();
   set_condition(c, Condition::idle, "");
   progress(c, c.now);
+  if (std::exchange(c.agent.live.goes_on, false))
+    become_stuck(c, NudgeKind::limit_over, "started again after its usage limit");
 }
 
 std::optional<WallTime> condition_wake(const Agent& agent, const Policy& policy) {

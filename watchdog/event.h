@@ -130,7 +130,8 @@ struct Work {  // assignments open for this agent
 
 // blocked: not typed, because a dialog, a person's draft or an unreadable screen was found. failed: typed or
 // tried, no reaction.
-enum class Delivery { delivered, blocked, failed };
+// at_limit: not typed, because the dialog of a usage limit is open, which no end of the limit closes.
+enum class Delivery { delivered, blocked, at_limit, failed };
 struct NudgeResult {
   RunId run;
   Delivery delivery = Delivery::delivered;

@@ -52,6 +52,7 @@ constexpr auto kReasons = std::to_array<std::pair<ExitReason, std::string_view>>
     {ExitReason::login_needed, "login needed"},
     {ExitReason::stuck_after_nudge, "stuck, and a nudge did not help"},
     {ExitReason::looping_after_nudge, "repeating itself, and a nudge did not help"},
+    {ExitReason::limit_dialog, "its usage limit is over and the dialog for it still open"},
     {ExitReason::container_gone, "container removed by somebody else"},
 });
 

@@ -15,7 +15,8 @@ void forget_signals(Change& c) {
               .blind = live.blind,
               .engine_lost = live.engine_lost,
               .look_at = live.blind ? live.look_at : std::nullopt,
-              .last_activity = c.now};
+              .last_activity = c.now,
+              .goes_on = live.goes_on};
 }
 
 void quarantine(Change& c, std::string text) {
@@ -150,6 +151,7 @@ void rest(Change& c) {
   agent.ending = ExitReason::none;
   agent.next_restart_at.reset();
   agent.restarting = false;
+  agent.live.goes_on = false;
   enter(c, Phase::absent, Millis{});
   agent.deadline.reset();
   c.act(ClosePane{});

@@ -112,6 +112,7 @@ constexpr auto kExitReason = std::to_array<Row<ExitReason>>({
     {ExitReason::login_needed, "login_needed"},
     {ExitReason::stuck_after_nudge, "stuck_after_nudge"},
     {ExitReason::looping_after_nudge, "looping_after_nudge"},
+    {ExitReason::limit_dialog, "limit_dialog"},
     {ExitReason::container_gone, "container_gone"},
 });
 
@@ -161,6 +162,7 @@ constexpr auto kContainerState = std::to_array<Row<ContainerState>>({
 constexpr auto kDelivery = std::to_array<Row<Delivery>>({
     {Delivery::delivered, "delivered"},
     {Delivery::blocked, "blocked"},
+    {Delivery::at_limit, "at_limit"},
     {Delivery::failed, "failed"},
 });
 

@@ -39,6 +39,7 @@ void on_busy(Change& c) {
   Live& live = c.agent.live;
   live.idle_since.reset();
   live.turn_open = true;
+  live.goes_on = false;
   if (dialog_open(c.agent) || live.condition == Condition::busy) return;
   if (live.condition == Condition::stuck && live.before_stuck == Condition::busy) return;
   c.agent.limited_until.reset();
@@ -124,6 +125,14 @@ void on_varied(Change& c, const Signal& event) {
   on_activity(c, event);
 }
 
+// Nothing is typed into the dialog, so only a new run goes on with the conversation. An open assignment is
+// given to it again anyway.
+void leave_limit(Change& c) {
+  if (c.agent.phase != Phase::up) return;
+  c.agent.live.goes_on = !c.agent.work_open;
+  begin_stop(c, ExitReason::limit_dialog, c.policy.stop_timeout);
+}
+
 void show_ready(Change& c) {
   if (c.agent.phase == Phase::launching) go_up(c);
   c.agent.live.ready = true;
@@ -175,6 +184,7 @@ void handle(Change& c, const NudgeResult& event) {
   if (event.run != c.agent.run || !live.typing_until) return;
   live.typing_until = c.now + c.policy.echo;
   if (live.condition != Condition::stuck) return;
+  if (event.delivery == Delivery::at_limit) return leave_limit(c);
   const bool blocked = event.delivery == Delivery::blocked;
   if (blocked && !live.nudge_blocked)
     c.act(Notify{NotifyKind::nudge_blocked, "the nudge could not be typed"});

@@ -274,6 +274,18 @@ TEST(GeminiSignsTest, AScreensLimitHasItsEndAndNoFrame) {
   EXPECT_EQ(signs.screen({ScreenMeaning::unknown}), std::nullopt);
 }
 
+// At 5:16 the dialog that is open still would name a time of tomorrow.
+TEST(GeminiSignsTest, ALimitThatIsOverIsNotOneOfTomorrow) {
+  At clock(at(17, 10, 0));
+  GeminiSigns signs(clock);
+  const ScreenReading dialog{ScreenMeaning::limit, "Access resets at 5:15 PM UTC."};
+  EXPECT_EQ(signs.screen(dialog)->until, at(17, 16, 0));
+  clock = At(at(17, 20, 0));
+  EXPECT_EQ(signs.screen(dialog)->until, at(17, 16, 0));
+  signs.screen({ScreenMeaning::idle});
+  EXPECT_EQ(signs.screen(dialog)->until, at(17, 16, 0) + std::chrono::days(1)) << "another dialog";
+}
+
 // ---- the fold, as it happened
 
 std::vector<SignalKind> kinds(const std::vector<Signal>& signals) {

@@ -3,10 +3,11 @@ import datetime
 import re
 
 import demo
-from mesh import check, same, seconds_of
+from mesh import check, eventually, same, seconds_of
 from messages import typeable
 
 GEMINI = demo.Runner(name="gemini", prompt="Allow execution of", allow_key="1", question="Esc to cancel")
+LIMIT_JITTER_S = 30
 # "@" and a path of nothing but "/", "." and "..".
 FOLDER = re.compile(r"(?<!\\)@(?P<path>(?:\\?/|\\\.|\.(?=[^ \t\n\r]))+)(?=[ \t\n\r,;!?()\[\]{}]|\.(?:[ \t\n\r]|\Z)|\Z)")
 
@@ -25,7 +26,8 @@ def test_gemini_resumes(bench):
 
 
 def test_gemini_limit(bench):
-    """A usage limit is told with the minute of its end, and held until then; nothing is typed into its dialog."""
+    """A usage limit is told with the minute of its end, and held until then; nothing is typed into its dialog, and when
+    the limit is over a new run goes on with the conversation."""
     mesh = bench.mesh()
     limit = [{"when": "LIMIT", "status": 429, "retry_after": 20}]
     with demo.Model(mesh, limit) as model:
@@ -40,6 +42,13 @@ def test_gemini_limit(bench):
             mesh.refused(6, "not delivered", "nudge", name, "go on")
         same(mesh.screen(name), shown, "the screen during the limit")
         same(model.heard().count("go on"), 0, "messages during the limit")
+        session = mesh.json("explain", name)["session_id"]
+        held = max(0, told - datetime.datetime.now(datetime.timezone.utc).timestamp())
+        eventually(held + LIMIT_JITTER_S + demo.READY_LIMIT_S,
+                   lambda: "Please continue with your current task." in model.heard(), "it goes on")
+        mesh.until_status(name, "idle", limit_s=30)
+        same(mesh.json("explain", name)["session_id"], session, "the conversation")
+        same(mesh.agent(name)["restarts"]["count"], 0, "restarts that count")
 
 
 def test_gemini_login(bench):

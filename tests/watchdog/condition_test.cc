@@ -25,6 +25,7 @@ TEST(StuckTest, IsNudgedThenRestarted) {
   d.pass(d.policy.nudge_wait);
   EXPECT_TRUE(d.did<Stop>());
   d.die(143);
+  d.bury();
   EXPECT_EQ(d.agent.exit.reason, ExitReason::stuck_after_nudge);
   EXPECT_TRUE(d.did<WriteCrashReport>());
   EXPECT_EQ(d.agent.restarts.size(), 1U);
@@ -91,6 +92,69 @@ TEST(StuckTest, ABlockedNudgeTellsAPersonAndNeverRestarts) {
   EXPECT_EQ(d.count<Stop>(), 0);
   EXPECT_EQ(d.count<Notify>(), 1);
   EXPECT_EQ(d.count<Nudge>(), 6);
+}
+
+// A busy agent at a limit that is over, whose nudge meets the dialog.
+Drive at_a_limits_dialog() {
+  Drive d = busy();
+  d.feed(Signal{.kind = SignalKind::rate_limited, .run = d.agent.run, .until = d.now() + 1h});
+  d.pass(1h + d.policy.limit_jitter);
+  return d;
+}
+
+TEST(LimitDialogTest, ANewRunGoesOnWithTheConversation) {
+  Drive d = at_a_limits_dialog();
+  ASSERT_EQ(d.count<Nudge>(), 1);
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  EXPECT_EQ(d.count<Stop>(), 1);
+  EXPECT_EQ(d.agent.ending, ExitReason::limit_dialog);
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  EXPECT_EQ(d.count<Stop>(), 1) << "it is ending already";
+  d.die(143);
+  d.bury();
+  d.to_up();
+  EXPECT_EQ(d.agent.exit.reason, ExitReason::limit_dialog);
+  EXPECT_TRUE(d.agent.restarts.empty()) << "not counted";
+  EXPECT_TRUE(d.agent.resumed);
+  EXPECT_EQ(d.count<Nudge>(), 2) << "it was in the middle of a turn";
+  d.signal(SignalKind::busy);
+  d.signal(SignalKind::turn_ended);
+  d.pass(24h);
+  EXPECT_EQ(d.count<Nudge>(), 2) << "once";
+}
+
+TEST(LimitDialogTest, AnAssignmentIsNudgeEnough) {
+  Drive d = busy();
+  d.feed(Work{WorkState::open});
+  d.feed(Signal{.kind = SignalKind::rate_limited, .run = d.agent.run, .until = d.now() + 1h});
+  d.pass(1h + d.policy.limit_jitter);
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  d.die(143);
+  d.bury();
+  d.to_up();
+  EXPECT_EQ(d.count<Nudge>(), 1);
+}
+
+TEST(LimitDialogTest, OneThatWorksAgainByItselfIsNotNudged) {
+  Drive d = at_a_limits_dialog();
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  d.die(143);
+  d.bury();
+  d.to_launching();
+  d.signal(SignalKind::busy);
+  d.signal(SignalKind::turn_ended);
+  EXPECT_EQ(d.count<Nudge>(), 1);
+}
+
+TEST(LimitDialogTest, WhatAPersonStopsMeanwhileForgetsIt) {
+  Drive d = at_a_limits_dialog();
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  d.stop();
+  d.die(143);
+  d.bury();
+  ASSERT_EQ(d.phase(), Phase::absent);
+  d.to_up();
+  EXPECT_EQ(d.count<Nudge>(), 1);
 }
 
 TEST(StuckTest, WithoutATerminalOrAnEngineNobodyIsJudged) {

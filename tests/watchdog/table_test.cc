@@ -118,7 +118,8 @@ std::vector<Event> all_events(const Agent& agent) {
       events.emplace_back(Signal{.kind = static_cast<SignalKind>(kind), .run = agent.run, .source = source});
     }
   }
-  for (const Delivery delivery : {Delivery::delivered, Delivery::blocked, Delivery::failed}) {
+  for (const Delivery delivery :
+       {Delivery::delivered, Delivery::blocked, Delivery::at_limit, Delivery::failed}) {
     events.emplace_back(NudgeResult{agent.run, delivery});
   }
   for (const Progress progress : {Progress::none, Progress::seen, Progress::unknown}) {
