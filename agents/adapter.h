@@ -148,6 +148,7 @@ enum class SignalKind {
   question_asked,     // the agent asks the person something
   question_closed,
   turn_ended,       // a turn ended by itself; follows with idle
+  turn_failed,      // a turn ended by an error of its provider (5xx, network, no room): detail says which
   rate_limited,     // `until` when the provider said so
   auth_required,    // login or key needed
   session_learned,  // id is the conversation's id, to be kept for resume

@@ -178,7 +178,7 @@ HookSaid ClaudeSigns::failed(const json& hook) const {
     return {.sign = Sign{Sense::login, words}};
   }
   return {.sign = Sign{Sense::idle},
-          .news = {{SignalKind::turn_ended, "hook", words.empty() ? error : words}}};
+          .news = {{SignalKind::turn_failed, "hook", words.empty() ? error : words}}};
 }
 
 HookSaid ClaudeSigns::hook(const json& hook) {

@@ -165,9 +165,10 @@ void CodexState::turn_ended(const json& params, WallTime now, std::vector<Signal
   const json& turn = object_at(params, "turn");
   thread->turn_runs = false;
   last_turn(turn, now);
-  if (thread->child || hindrance_ || text_at(turn, "status") == "interrupted") return;
-  out.push_back(
-      {SignalKind::turn_ended, std::string(kSource), one_line(text_at(object_at(turn, "error"), "message"))});
+  const std::string status = text_at(turn, "status");
+  if (thread->child || hindrance_ || status == "interrupted") return;
+  out.push_back({status == "failed" ? SignalKind::turn_failed : SignalKind::turn_ended, std::string(kSource),
+                 one_line(text_at(object_at(turn, "error"), "message"))});
 }
 
 void CodexState::last_turn(const json& turn, WallTime now) {

@@ -30,10 +30,19 @@ using Steady = std::chrono::steady_clock;
 namespace {
 
 constexpr std::array kHookKinds = {
-    SignalKind::ready,          SignalKind::activity,         SignalKind::busy,
-    SignalKind::idle,           SignalKind::permission_asked, SignalKind::permission_closed,
-    SignalKind::question_asked, SignalKind::question_closed,  SignalKind::turn_ended,
-    SignalKind::rate_limited,   SignalKind::auth_required,    SignalKind::session_learned,
+    SignalKind::ready,
+    SignalKind::activity,
+    SignalKind::busy,
+    SignalKind::idle,
+    SignalKind::permission_asked,
+    SignalKind::permission_closed,
+    SignalKind::question_asked,
+    SignalKind::question_closed,
+    SignalKind::turn_ended,
+    SignalKind::turn_failed,
+    SignalKind::rate_limited,
+    SignalKind::auth_required,
+    SignalKind::session_learned,
     SignalKind::tool_called,
 };
 

@@ -159,11 +159,13 @@ void OpencodeState::on_error(const json& properties) {
     aborted_ = true;
     return;
   }
-  last_error_ = message.empty() ? one_line(name) : message;
+  const std::string said = message.empty() ? one_line(name) : message;
+  // A part's error is its own: the turn that asked for the part goes on.
+  if (!children_.contains(id_at(properties, "sessionID"))) last_error_ = said;
   if (name == "ProviderAuthError" || status == 401 || status == 403) {
-    held_ = Signal{SignalKind::auth_required, "event", last_error_};
+    held_ = Signal{SignalKind::auth_required, "event", said};
   } else if (status == 429 || speaks_of_limit(message)) {
-    held_ = Signal{SignalKind::rate_limited, "event", last_error_};
+    held_ = Signal{SignalKind::rate_limited, "event", said};
   }
 }
 
@@ -392,7 +394,8 @@ void OpencodeState::settle(std::string_view source, Signals& out) {
       break;
   }
   const bool turn_ran = before == Summary::busy || before == Summary::limited;
-  if (turn_ran && !aborted_) out.push_back({SignalKind::turn_ended, from, last_error_});
+  const auto end = last_error_.empty() ? SignalKind::turn_ended : SignalKind::turn_failed;
+  if (turn_ran && !aborted_) out.push_back({end, from, last_error_});
   out.push_back({SignalKind::idle, from, aborted_ ? "interrupted" : ""});
 }
 

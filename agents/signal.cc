@@ -22,6 +22,8 @@ std::string_view to_string(SignalKind kind) {
       return "question_closed";
     case SignalKind::turn_ended:
       return "turn_ended";
+    case SignalKind::turn_failed:
+      return "turn_failed";
     case SignalKind::rate_limited:
       return "rate_limited";
     case SignalKind::auth_required:

@@ -23,7 +23,7 @@ std::optional<wd::SignalKind> kind_of(wd::Repetition repetition) {
 
 void LoopWatch::judge(const agents::Signal& signal, wd::Signal& translated) {
   using Kind = agents::SignalKind;
-  if (signal.kind == Kind::turn_ended || signal.kind == Kind::idle) {
+  if (signal.kind == Kind::turn_ended || signal.kind == Kind::turn_failed || signal.kind == Kind::idle) {
     calls_.turn_over();
     screens_.turn_over();
   }

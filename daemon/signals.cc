@@ -23,6 +23,8 @@ constexpr std::array kRows{
     Row{Kind::question_asked, wd::SignalKind::question_asked, true},
     Row{Kind::question_closed, wd::SignalKind::question_closed, true},
     Row{Kind::turn_ended, wd::SignalKind::turn_ended, true},
+    Row{Kind::turn_failed, wd::SignalKind::turn_ended,
+        true},  // what was its work is tried again by the mailbox
     Row{Kind::rate_limited, wd::SignalKind::rate_limited, true},
     Row{Kind::auth_required, wd::SignalKind::auth_required, true},
     Row{Kind::session_learned, std::nullopt, false},
@@ -64,7 +66,8 @@ std::optional<wd::Signal> watchdog_signal(const agents::Signal& signal, RunId ru
 
 bool proves_change(const agents::Signal& signal) {
   const bool of_state = signal.kind == Kind::busy || signal.kind == Kind::turn_ended ||
-                        signal.kind == Kind::permission_asked || signal.kind == Kind::question_asked;
+                        signal.kind == Kind::turn_failed || signal.kind == Kind::permission_asked ||
+                        signal.kind == Kind::question_asked;
   return of_state && signal.source != "output";
 }
 

@@ -145,7 +145,7 @@ TEST_F(ClaudeSignsTest, AFailedTurnSaysWhy) {
   EXPECT_EQ(failed("authentication_failed", "Please run /login").sign.value().sense, Sense::login);
   const HookSaid other = failed("server_error", "API Error: 500");
   EXPECT_EQ(other.sign, Sign{Sense::idle});
-  EXPECT_EQ(other.news.back().kind, SignalKind::turn_ended);
+  EXPECT_EQ(other.news.back(), (Signal{SignalKind::turn_failed, "hook", "API Error: 500"}));
 }
 
 TEST_F(ClaudeSignsTest, GarbageSaysNothing) {
@@ -153,7 +153,9 @@ TEST_F(ClaudeSignsTest, GarbageSaysNothing) {
                            json{{"hook_event_name", "Nothing"}, {"session_id", json::array()}},
                            json{{"hook_event_name", "Stop"}, {"session_id", std::string(500, 'x')}}}) {
     const HookSaid heard = signs.hook(said);
-    EXPECT_TRUE(heard.news.empty() || heard.news[0].kind == SignalKind::turn_ended) << said;
+    EXPECT_TRUE(heard.news.empty() || heard.news[0].kind == SignalKind::turn_ended ||
+                heard.news[0].kind == SignalKind::turn_failed)
+        << said;
   }
   EXPECT_EQ(hooked({{"hook_event_name", "PermissionRequest"}, {"tool_input", 7}}), Sense::permission);
 }

@@ -2,6 +2,8 @@
 
 #include "agents/codex_rpc.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -89,6 +91,18 @@ TEST(CodexState, AnInterruptedTurnHasNotEndedByItself) {
   CodexState state = joined_state();
   state.take(note("turn/started", {{"threadId", "t1"}}), kNow);
   EXPECT_THAT(state.take(ended("interrupted"), kNow), Not(Contains(kind(SignalKind::turn_ended))));
+  EXPECT_EQ(state.sign().sense, Sense::idle);
+}
+
+TEST(CodexState, AFailedTurnSaysWhy) {
+  CodexState state = joined_state();
+  state.take(note("turn/started", {{"threadId", "t1"}}), kNow);
+  const auto told =
+      state.take(ended("failed", {{"message", "stream disconnected\nbefore completion"}}), kNow);
+  EXPECT_THAT(told, Not(Contains(kind(SignalKind::turn_ended))));
+  const auto failed = std::ranges::find(told, SignalKind::turn_failed, &Signal::kind);
+  ASSERT_NE(failed, told.end());
+  EXPECT_EQ(failed->detail, "stream disconnected before completion");
   EXPECT_EQ(state.sign().sense, Sense::idle);
 }
 

@@ -193,6 +193,25 @@ TEST_F(OpencodeStateTest, AnInterruptedTurnIsIdleButNotEndedByItself) {
   EXPECT_EQ(tell(status("ses_1", "idle")), (Names{"turn_ended", "idle"}));
 }
 
+TEST_F(OpencodeStateTest, AFailedTurnSaysWhyAndAPartsErrorIsItsOwn) {
+  const auto error = [](std::string_view session) {
+    return event(
+        "session.error",
+        {{"sessionID", session},
+         {"error", {{"name", "APIError"}, {"data", {{"message", "Internal error"}, {"statusCode", 500}}}}}});
+  };
+  begin_idle();
+  tell(status("ses_1", "busy"));
+  tell(error("ses_1"));
+  const auto signals = state_.event(status("ses_1", "idle"));
+  ASSERT_EQ(names(signals), (Names{"turn_failed", "idle"}));
+  EXPECT_EQ(signals[0].detail, "Internal error");
+  tell(event("session.created", {{"info", {{"id", "ses_part"}, {"parentID", "ses_1"}}}}));
+  tell(status("ses_1", "busy"));
+  tell(error("ses_part"));
+  EXPECT_EQ(tell(status("ses_1", "idle")), (Names{"turn_ended", "idle"}));
+}
+
 TEST_F(OpencodeStateTest, AProvidersLimitTellsUntilWhen) {
   begin_idle();
   const auto retry = [](std::int64_t next, std::string_view message) {

@@ -60,7 +60,7 @@ TEST_F(OpencodeV2Test, AFailedExecutionSaysWhy) {
   const auto told = tell("session.execution.failed",
                          {{"sessionID", "ses_1"}, {"error", {{"type", "unknown"}, {"message", "it broke"}}}});
   ASSERT_FALSE(told.empty());
-  EXPECT_EQ(told.front().kind, SignalKind::turn_ended);
+  EXPECT_EQ(told.front().kind, SignalKind::turn_failed);
   EXPECT_EQ(told.front().detail, "it broke");
 }
 

@@ -4,7 +4,8 @@
 // nothing.
 //
 // A message may be a command: "CRASH [EXIT]", "KILL SIGNAL", "HANG", "BUSY MS", "ASK" (a permission dialog),
-// "QUESTION", "LOOP", "EAT BYTES", "SAY TEXT". Any other is "worked on" for --busy milliseconds.
+// "QUESTION", "LOOP", "EAT BYTES", "SAY TEXT", "FAIL" anywhere in it (the turn ends by an error). Any other
+// is "worked on" for --busy milliseconds.
 
 #include <cerrno>
 #include <cstdint>
@@ -44,6 +45,7 @@ constexpr char kHelp[] = R"(fake_agent [options]
   --swallow-enter N      ignores the first N Enter keys
   --permission-dialog    every message asks for permission first; Enter allows, Escape denies
   --loop                 prints the same screen again and again
+  --fail-turns           every turn ends by an error of its provider
   --titles               tells its state in the terminal title
   --no-hooks             does not tell its state to $AGENTMESH_HOOK
   --no-bracketed-paste   does not ask the terminal to mark pastes
@@ -90,8 +92,9 @@ struct Options {
 };
 
 Options read_options(int argc, char** argv) {
-  constexpr std::string_view kFlags[] = {"--continue", "--hang",     "--permission-dialog",  "--loop",
-                                         "--titles",   "--no-hooks", "--no-bracketed-paste", "--ignore-term"};
+  constexpr std::string_view kFlags[] = {
+      "--continue", "--hang",     "--permission-dialog",  "--loop",       "--fail-turns",
+      "--titles",   "--no-hooks", "--no-bracketed-paste", "--ignore-term"};
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
@@ -438,6 +441,7 @@ class Agent {
       hang();
     }
     if (word == "LOOP") looping_ = true;
+    fails_ = options_.has("--fail-turns") || message.find("FAIL") != std::string::npos;
     if (word == "EAT") eat(static_cast<std::size_t>(atoll(rest.c_str())));
     if (word == "SAY") terminal_.say(rest);
     if (word == "ASK" || options_.has("--permission-dialog")) return open_dialog(message, "permission");
@@ -462,7 +466,11 @@ class Agent {
     turn_ends_ = 0;
     ++turns_;
     terminal_.say("fake-agent: done, turn " + std::to_string(turns_));
-    hook("turn_ended", "");
+    if (fails_) {
+      hook("turn_failed", "", "API Error: 500");
+    } else {
+      hook("turn_ended", "");
+    }
     become("idle");
   }
   void interrupt() {
@@ -528,6 +536,7 @@ class Agent {
   std::int64_t turn_ends_ = 0;
   std::int64_t turns_ = 0;
   bool looping_ = false;
+  bool fails_ = false;
   bool asks_question_ = false;
 };
 
