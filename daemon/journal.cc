@@ -10,7 +10,7 @@
 namespace agentmesh::daemon {
 namespace {
 
-constexpr std::array<std::string_view, 1> kMigrations{R"sql(
+constexpr std::array<std::string_view, 2> kMigrations{R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE agents (
   name TEXT PRIMARY KEY, record TEXT NOT NULL, spec TEXT NOT NULL,
@@ -27,7 +27,13 @@ CREATE INDEX events_by_agent ON events (agent, seq);
 CREATE TABLE crashes (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL,
   report TEXT NOT NULL, UNIQUE (agent, run)) STRICT;
+)sql",
+                                                      R"sql(
+CREATE INDEX items_open ON items (seq) WHERE progress NOT IN ('done', 'failed');
+CREATE INDEX items_unreported ON items (seq) WHERE reported = 0;
 )sql"};
+
+constexpr std::int64_t kPruneEvery = 100;  // rows added
 
 constexpr std::array<std::pair<Progress, std::string_view>, 5> kProgress{{
     {Progress::accepted, "accepted"},
@@ -135,12 +141,26 @@ Result<void> Journal::save_agent_id(const AgentName& agent, const std::string& a
 }
 
 Result<bool> Journal::accept(const ItemRow& row, WallTime now) {
-  auto done = database_.execute(
-      "INSERT OR IGNORE INTO items (id, attempt, agent, document, progress, accepted_at) VALUES (?1, ?2, ?3, "
-      "?4, ?5, ?6)",
-      row.id, row.attempt, row.agent, row.document, to_string(row.progress), to_millis(now));
-  if (!done) return pass(done.error());
-  return database_.changes() == 1;
+  return database_.transaction([&]() -> Result<bool> {
+    auto done = database_.execute(
+        "INSERT OR IGNORE INTO items (id, attempt, agent, document, progress, accepted_at) VALUES (?1, ?2, "
+        "?3, ?4, ?5, ?6)",
+        row.id, row.attempt, row.agent, row.document, to_string(row.progress), to_millis(now));
+    if (!done) return pass(done.error());
+    if (database_.changes() == 0) return false;
+    if (database_.last_insert_id() % kPruneEvery != 0) return true;
+    if (auto pruned = prune_items(now); !pruned) return pass(pruned.error());
+    return true;
+  });
+}
+
+// Those of the newest kKeptItems by order of acceptance are kept; what is open or not reported is kept
+// anyway.
+Result<void> Journal::prune_items(WallTime now) {
+  return database_.execute(
+      "DELETE FROM items WHERE reported = 1 AND progress IN ('done', 'failed') AND "
+      "(accepted_at < ?1 OR seq <= ?2)",
+      to_millis(now - kKeptItemsFor), database_.last_insert_id() - kKeptItems);
 }
 
 Result<void> Journal::set_progress(const std::string& id, std::int64_t attempt, Progress progress,

@@ -20,6 +20,10 @@ namespace agentmesh::daemon {
 constexpr std::int64_t kKeptEvents = 10'000;    // shared out evenly among the agents and the host
 constexpr std::int64_t kKeptEventsOfOne = 100;  // newest of each, also where the even share is less
 constexpr std::int64_t kKeptCrashes = 50;       // newest, of one agent
+// Items that are finished and reported. They are kept for as long as the hub keeps its own, so that one which
+// it pushes again, restored from an old copy, is still known; and at most so many, the newest.
+constexpr Millis kKeptItemsFor{30LL * 24 * 3600 * 1000};
+constexpr std::int64_t kKeptItems = 10'000;
 
 struct AgentRow {
   watchdog::AgentRecord record;
@@ -71,7 +75,7 @@ class Journal {
   Result<void> save_session(const AgentName& agent, const std::string& session_id);
   Result<void> save_agent_id(const AgentName& agent, const std::string& agent_id);
 
-  // True: new. False: (id, attempt) is known already and nothing changed.
+  // True: new. False: (id, attempt) is known already and nothing changed. Old items are removed now and then.
   Result<bool> accept(const ItemRow& row, WallTime now);
   Result<void> set_progress(const std::string& id, std::int64_t attempt, Progress progress,
                             const std::string& reason);
@@ -97,6 +101,7 @@ class Journal {
   explicit Journal(Database database) : database_(std::move(database)) {}
   Result<void> load_owner();
   Result<void> prune_events();
+  Result<void> prune_items(WallTime now);
   Result<std::vector<ItemRow>> items_where(std::string_view condition);
 
   Database database_;

@@ -74,6 +74,45 @@ TEST_F(JournalTest, AnItemIsAcceptedOnce) {
   EXPECT_EQ(journal.unreported_items()->size(), 2U);
 }
 
+TEST_F(JournalTest, FinishedItemsAreBoundedByAgeAndNumber) {
+  Journal journal = open();
+  const auto add = [&](int number, Progress progress, bool reported, WallTime at) {
+    const std::string id = "itm_" + std::to_string(number);
+    ASSERT_TRUE(journal.accept({.id = id, .attempt = 1, .agent = "demo", .document = "{}"}, at));
+    ASSERT_TRUE(journal.set_progress(id, 1, progress, ""));
+    if (reported) ASSERT_TRUE(journal.set_reported(id, 1, progress));
+  };
+  const auto known = [&](int number) {
+    return !*journal.accept(
+        {.id = "itm_" + std::to_string(number), .attempt = 1, .agent = "demo", .document = "{}"},
+        from_millis(0));
+  };
+  const WallTime begun = from_millis(1'000);
+  const WallTime later = begun + kKeptItemsFor + Millis{1};
+  add(1, Progress::done, true, begun);
+  add(2, Progress::failed, true, begun);
+  add(3, Progress::done, false, begun);      // the hub is still owed
+  add(4, Progress::delivered, true, begun);  // open
+  for (int i = 5; i <= 200; ++i) add(i, Progress::done, true, later);
+  EXPECT_TRUE(known(3) && known(4) && known(5) && known(200));
+  EXPECT_FALSE(known(1) || known(2));
+}
+
+TEST_F(JournalTest, AFileOfTheFirstVersionIsReadOn) {
+  {
+    Journal journal = open();
+    ASSERT_TRUE(
+        journal.accept({.id = "itm_1", .attempt = 1, .agent = "demo", .document = "{}"}, from_millis(1)));
+  }
+  {
+    auto database = Database::open({.path = path().string()});
+    ASSERT_TRUE(
+        database->exec("DROP INDEX items_open; DROP INDEX items_unreported; PRAGMA user_version = 1"));
+  }
+  Journal journal = open();
+  EXPECT_EQ(journal.open_items()->size(), 1U);
+}
+
 TEST_F(JournalTest, EventsAreBoundedAndInOrder) {
   Journal journal = open();
   for (int i = 0; i < 5; ++i)
