@@ -49,6 +49,23 @@ bool plain_url(const std::string& url) {
   return scheme && url.find_first_of("\"\\ \n\t") == std::string::npos;
 }
 
+// The daemon's end is the end of its lock. `answer` is what it said to the shutdown.
+Result<void> await_end(const daemon::Home& where, const std::string& answer) {
+  const auto deadline = std::chrono::steady_clock::now() + kDownLimit;
+  while (true) {
+    const auto lock = lock_file(where.lock());
+    if (lock) return {};
+    if (lock.error().code != ErrorCode::conflict) return pass(lock.error());
+    if (std::chrono::steady_clock::now() >= deadline) break;
+    std::this_thread::sleep_for(kDownPoll);
+  }
+  const json said = json::parse(answer, nullptr, false);
+  const std::int64_t pid = said.is_object() ? said.value("pid", std::int64_t{0}) : 0;
+  return fail(ErrorCode::timeout, "down",
+              fmt::format("the daemon, pid {}, has not ended within {} s", pid, kDownLimit.count() / 1000),
+              fmt::format("see {}, or kill {}", where.daemon_log().string(), pid));
+}
+
 }  // namespace
 
 Result<int> run_init(const Arguments& arguments) {
@@ -102,9 +119,7 @@ Result<int> run_down(const Arguments& arguments) {
     return 0;
   }
   if (!answer) return pass(answer.error());
-  const auto deadline = std::chrono::steady_clock::now() + kDownLimit;
-  while (!lock_file(where->lock()) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(kDownPoll);
+  if (auto ended = await_end(*where, *answer); !ended) return pass(ended.error());
   print(arguments.json() ? *answer + "\n" : "the daemon has stopped\n");
   return 0;
 }
@@ -145,7 +160,8 @@ Result<int> run_hub(const Arguments& arguments) {
   log_to_stderr(LogLevel::info);
   if (auto made = make_dir(data, 0700); !made) return pass(made.error());
   const auto lock = lock_file(data / "hub.lock");
-  if (!lock) return fail(lock.error().code, "hub", "another hub runs on " + data.string());
+  if (!lock && lock.error().code != ErrorCode::conflict) return pass(lock.error());
+  if (!lock) return fail(ErrorCode::conflict, "hub", "another hub runs on " + data.string());
   auto store = hub::open_sqlite_store((data / "hub.db").string());
   if (!store) return pass(store.error());
   const SystemClock clock;
