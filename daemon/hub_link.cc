@@ -1,9 +1,9 @@
 #include "daemon/hub_link.h"
 
 #include "base/log.h"
+#include "base/spawn_logged.h"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 
 namespace agentmesh::daemon {
 
@@ -87,8 +87,10 @@ void HubLink::enroll(Entry& entry) {
       .name = name.str(), .host = host_, .runner = entry.spec.runner, .model = entry.spec.model};
   if (!entry.agent_id.empty()) registration.agent_id = entry.agent_id;
   asio::co_spawn(io_, client_.register_agent(std::move(registration)),
-                 [this, name, guard = std::weak_ptr<int>(alive_)](std::exception_ptr,
+                 [this, name, guard = std::weak_ptr<int>(alive_)](const std::exception_ptr& escaped,
                                                                   Result<hub::Registered> registered) {
+                   log_escaped("hub", escaped);
+                   if (escaped) registered = fail(ErrorCode::internal, "hub", "an unexpected exception");
                    if (guard.expired()) return;
                    enrolling_.erase(name.str());
                    Entry* known = supervisor_->find(name.str());
@@ -112,7 +114,7 @@ void HubLink::enroll(Entry& entry) {
 void HubLink::changed(Entry& entry) {
   if (supervisor_ == nullptr) return;
   if (!enrolled_.contains(entry.agent.name.str())) {
-    if (entry.agent_id.empty() || client_.connected()) enroll(entry);
+    if (client_.connected()) enroll(entry);  // else as soon as it is
     return;
   }
   put_state(entry);
@@ -123,14 +125,14 @@ void HubLink::put_state(const Entry& entry) {
   const std::string& reason = wd::status_reason(entry.agent);
   std::string& told = told_[entry.agent.name.str()];
   if (told == status + reason) return;
-  told = status + reason;
   version_ = std::max(version_ + 1, to_millis(clock_.now()));
   hub::AgentState state{.agent_id = entry.agent_id,
                         .version = version_,
                         .status = status,
                         .status_since = entry.agent.live.status_since,
                         .reason = reason.substr(0, hub::kMaxReasonBytes)};
-  if (auto put = client_.put_state(std::move(state)); !put) log_error(put.error());
+  if (auto put = client_.put_state(std::move(state)); !put) return log_error(put.error());
+  told = status + reason;
 }
 
 asio::awaitable<std::string> HubLink::id_for(AgentName name, AgentSpec spec) {
