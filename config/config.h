@@ -63,6 +63,7 @@ struct Watchdog {
   Millis nudge_wait{2 * 60'000};
   std::int64_t loop_repeats = 5;  // the same tool call or screen cycle so often in a row is a loop
   std::string nudge_text = "Please continue with your current task.";
+  Millis turn_retry{30'000};  // a turn that failed at the provider: so long until it is asked to go on, once
   std::int64_t max_restarts = 3;
   Millis restart_window{30 * 60'000};
   Millis backoff_first{1'000};
@@ -91,10 +92,10 @@ struct Crash {
   std::int64_t files = 5;
 };
 
-// What a person may be told of. The first seven concern one agent, the others this host.
-constexpr std::array<std::string_view, 10> kNotices{"permission",  "question",      "login",  "usage_limit",
-                                                    "stuck",       "nudge_blocked", "failed", "mass_death",
-                                                    "engine_lost", "disk_full"};
+// What a person may be told of. The first eight concern one agent, the others this host.
+constexpr std::array<std::string_view, 11> kNotices{
+    "permission", "question",          "login",      "usage_limit", "stuck",    "nudge_blocked",
+    "failed",     "assignment_failed", "mass_death", "engine_lost", "disk_full"};
 
 // How a person is told, beside the event and the bell, which always come.
 struct Notify {

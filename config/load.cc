@@ -295,6 +295,7 @@ const std::map<std::string, Section>& sections() {
       {"watchdog",
        {{"stuck_after", duration(&C::watchdog, &W::stuck_after, Millis{1000})},
         {"nudge_wait", duration(&C::watchdog, &W::nudge_wait, Millis{1000})},
+        {"turn_retry", duration(&C::watchdog, &W::turn_retry, Millis{1000})},
         {"loop_repeats", whole(&C::watchdog, &W::loop_repeats, 2, 1000)},
         {"nudge_text", text(&C::watchdog, &W::nudge_text)},
         {"max_restarts", whole(&C::watchdog, &W::max_restarts, 0, 1000)},

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "daemon/answering.h"
 #include "daemon/control_api.h"
@@ -19,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -129,7 +128,7 @@ class Daemon {
         supervisor_(World{io, clock, config, home, journal_, events_, notifier_, engine_, host_, tmux_, http_,
                           effects_, panes_, prober_, usage_},
                     hooks()),
-        mailbox_(io, {supervisor_, journal_, events_, deliverer_, panes_, config, clock},
+        mailbox_(io, {supervisor_, journal_, events_, notifier_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),
         answering_({supervisor_, events_, tmux_, deliverer_, panes_, clock}),
         feed_(io.get_executor(), http_, {.socket = engine_socket_, .owner = journal_.owner()},
@@ -160,16 +159,15 @@ class Daemon {
     supervisor_.stop();
     control_.stop();
     if (hub_part_.server) hub_part_.server->stop();
-    asio::co_spawn(
-        io_,
-        [this]() -> asio::awaitable<void> {
-          co_await control_.stopped();
-          io_.stop();
-        },
-        asio::detached);
+    spawn_logged(io_, "stop", end());
   }
 
  private:
+  asio::awaitable<void> end() {
+    co_await control_.stopped();
+    io_.stop();
+  }
+
   static net::ServerLimits control_limits() {
     net::ServerLimits limits;
     limits.per_peer = 1'000;
@@ -186,9 +184,13 @@ class Daemon {
     };
     hooks.signalled = [this](Entry& entry, const agents::Signal& signal) {
       if (signal.kind == agents::SignalKind::turn_ended) mailbox_.turn_ended(entry.agent.name);
+      if (signal.kind == agents::SignalKind::turn_failed)
+        mailbox_.turn_failed(entry.agent.name, signal.detail);
     };
     hooks.nudge = [this](Entry& entry, const wd::Nudge& nudge) { mailbox_.nudge(entry.agent.name, nudge); };
-    hooks.answer = [this](Entry& entry, const wd::Answer& asked) { answer(entry.agent.name, asked.verdict); };
+    hooks.answer = [this](Entry& entry, const wd::Answer& asked) {
+      spawn_logged(io_, "permission", answer(entry.agent.name, asked.verdict));
+    };
     hooks.report = [this](Entry& entry, wd::WriteCrashReport asked) {
       return report(entry, std::move(asked));
     };
@@ -216,18 +218,13 @@ class Daemon {
   }
 
   // Posted: never inside the step that asked.
-  void answer(AgentName agent, wd::Verdict verdict) {
-    asio::co_spawn(
-        io_,
-        [this, agent = std::move(agent), verdict]() -> asio::awaitable<void> {
-          co_await asio::post(io_, asio::use_awaitable);
-          const bool allow = verdict == wd::Verdict::allow;
-          const auto done = co_await answering_.answer(
-              agent, allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
-              "the policy on_permission", std::nullopt);
-          if (!done) log_error(done.error());
-        },
-        asio::detached);
+  asio::awaitable<void> answer(AgentName agent, wd::Verdict verdict) {
+    co_await asio::post(io_, asio::use_awaitable);
+    const bool allow = verdict == wd::Verdict::allow;
+    const auto done = co_await answering_.answer(
+        agent, allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
+        "the policy on_permission", std::nullopt);
+    if (!done) log_error(done.error());
   }
 
   std::optional<Usage> used_by(const Entry& entry, RunId run) const {
@@ -299,6 +296,7 @@ Result<void> run(const config::Config& config, const Home& home) {
   asio::io_context io(1);
   const SystemClock clock;
   const auto lock = lock_file(home.lock());
+  if (!lock && lock.error().code != ErrorCode::conflict) return pass(lock.error());
   if (!lock) {
     return fail(lock.error().code, "daemon", "another daemon runs with this home",
                 "agentmesh status, or agentmesh down");

@@ -2,10 +2,10 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -23,7 +23,7 @@ constexpr Millis kSendLimit{20'000};  // one attempt, its verification included
 constexpr Millis kDeferAgain{1'000};  // between two attempts of a deferred message
 constexpr Millis kHandsAgain{500};    // between two looks whether a person still types
 constexpr Millis kItemAgain{2'000};   // ... while only assignments wait
-constexpr Millis kNudgeHold{10'000};  // how long the watchdog's own nudge waits for a person
+constexpr Millis kNudgeHold{10'000};  // how long our own nudge waits for a person
 
 const agents::RunnerFacts& facts_of(const Entry& entry) {
   static const agents::RunnerFacts kNone{};
@@ -69,6 +69,10 @@ std::optional<Refusal> screen_refusal(const agents::ScreenReading& reading, tmux
       return Refusal{"its screen is not known, and an unknown screen is never typed into", true};
   }
   return Refusal{"its screen is not known", false};
+}
+
+bool at_rest(const wd::Agent& agent) {
+  return agent.phase == wd::Phase::up && agent.live.condition == wd::Condition::idle && !agent.live.turn_open;
 }
 
 wd::Delivery verdict_of(DeliveryResult result) {
@@ -122,6 +126,7 @@ std::string assignment_text(const std::vector<const hub::InboxItem*>& items, boo
 
 // A program without a channel of its own needs its pane, which is opened after it was started.
 std::optional<Refusal> Mailbox::why_not(const Entry& entry) const {
+  if (parts_.supervisor.stopped()) return Refusal{"the daemon is ending", false};
   const bool own_channel = facts_of(entry).own_delivery;
   if (auto no = refusal(entry.agent, own_channel); no || own_channel) return no;
   const auto pane = parts_.panes.pane_of(entry.agent.name);
@@ -246,7 +251,7 @@ asio::awaitable<std::optional<Refusal>> Mailbox::forbids(AgentName agent, tmux::
   const auto reading = co_await screen(agent);
   Entry* entry = parts_.supervisor.find(agent.str());
   if (entry == nullptr) co_return Refusal{"the agent is gone"};
-  auto no = refusal(entry->agent, facts_of(*entry).own_delivery);
+  auto no = why_not(*entry);
   if (!no && reading) no = screen_refusal(*reading, step);
   if (!no) entry->typed_at = parts_.clock.now();
   co_return no;
@@ -266,49 +271,59 @@ Result<void> Mailbox::defer(AgentName agent, std::string text) {
                 fmt::format("{} messages wait for {} already", waiting, agent.str()));
   }
   ++waiting;
-  asio::co_spawn(
-      io_,
-      [this, agent, text = std::move(text)]() -> asio::awaitable<void> {
-        const auto deadline = std::chrono::steady_clock::now() + parts_.config.delivery.ttl;
-        Sent sent;
-        do {
-          const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
-          co_await parts_.supervisor.until(left, [this, agent] {
-            const Entry* entry = parts_.supervisor.find(agent.str());
-            return entry == nullptr || !why_not(*entry);
-          });
-          sent = co_await send(agent, text, Millis{0});
-          if (sent.result == DeliveryResult::blocked) {
-            co_await parts_.supervisor.until(kDeferAgain, [] { return false; });
-          }
-        } while (sent.result == DeliveryResult::blocked && std::chrono::steady_clock::now() < deadline);
-        --deferred_[agent.str()];
-        const bool arrived = sent.result == DeliveryResult::delivered;
-        parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
-                          arrived ? "a deferred message arrived" : sent.why);
-      },
-      asio::detached);
+  spawn_logged(io_, "nudge", deliver_later(agent, std::move(text)));
   return {};
 }
 
+asio::awaitable<void> Mailbox::deliver_later(AgentName agent, std::string text) {
+  const Finally over(alive_, [this, agent] { --deferred_[agent.str()]; });
+  const auto deadline = std::chrono::steady_clock::now() + parts_.config.delivery.ttl;
+  Sent sent;
+  do {
+    const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
+    co_await parts_.supervisor.until(left, [this, agent] {
+      const Entry* entry = parts_.supervisor.find(agent.str());
+      return entry == nullptr || !why_not(*entry);
+    });
+    sent = co_await send(agent, text, Millis{0});
+    if (sent.result == DeliveryResult::blocked && !parts_.supervisor.stopped()) {
+      co_await parts_.supervisor.until(kDeferAgain, [] { return false; });
+    }
+  } while (sent.result == DeliveryResult::blocked && !parts_.supervisor.stopped() &&
+           std::chrono::steady_clock::now() < deadline);
+  const bool arrived = sent.result == DeliveryResult::delivered;
+  parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
+                    arrived ? "a deferred message arrived" : sent.why);
+}
+
 void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
-  asio::co_spawn(
-      io_,
-      [this, agent, run = nudge.run]() -> asio::awaitable<void> {
-        co_await asio::post(io_, asio::use_awaitable);  // never inside the step that asked
-        const agents::Message message{
-            .id = new_id("msg"), .text = parts_.config.watchdog.nudge_text, .limit = kSendLimit};
-        const auto hold = std::chrono::steady_clock::now() + kNudgeHold;
-        Sent sent = co_await attempt(agent, message);
-        while (sent.waits && std::chrono::steady_clock::now() < hold) {
-          co_await parts_.supervisor.until(kHandsAgain, [] { return false; });
-          sent = co_await attempt(agent, message);
-        }
-        const bool held = sent.result == DeliveryResult::blocked && co_await shows_limit(agent);
-        parts_.supervisor.feed(agent,
-                               wd::NudgeResult{run, held ? wd::Delivery::at_limit : verdict_of(sent.result)});
-      },
-      asio::detached);
+  asio::co_spawn(io_, watchdogs_nudge(agent),
+                 [this, agent, run = nudge.run, owner = std::weak_ptr<int>(alive_)](
+                     const std::exception_ptr& escaped, wd::Delivery delivery) {
+                   log_escaped("nudge", escaped);
+                   if (owner.expired()) return;
+                   parts_.supervisor.feed(agent,
+                                          wd::NudgeResult{run, escaped ? wd::Delivery::failed : delivery});
+                 });
+}
+
+asio::awaitable<wd::Delivery> Mailbox::watchdogs_nudge(AgentName agent) {
+  const Sent sent = co_await nudge_now(agent);
+  const bool held = sent.result == DeliveryResult::blocked && co_await shows_limit(agent);
+  co_return held ? wd::Delivery::at_limit : verdict_of(sent.result);
+}
+
+asio::awaitable<Sent> Mailbox::nudge_now(AgentName agent) {
+  co_await asio::post(io_, asio::use_awaitable);  // never inside the step that asked
+  const agents::Message message{
+      .id = new_id("msg"), .text = parts_.config.watchdog.nudge_text, .limit = kSendLimit};
+  const auto hold = std::chrono::steady_clock::now() + kNudgeHold;
+  Sent sent = co_await attempt(agent, message);
+  while (sent.waits && std::chrono::steady_clock::now() < hold) {
+    co_await parts_.supervisor.until(kHandsAgain, [] { return false; });
+    sent = co_await attempt(agent, message);
+  }
+  co_return sent;
 }
 
 Result<void> Mailbox::load() {
@@ -319,14 +334,13 @@ Result<void> Mailbox::load() {
     if (!document) return pass(document.error());
     auto item = hub::inbox_item_from(*document);
     if (!item) return pass(item.error());
-    items_[row.agent].push_back(std::make_unique<Item>(Item{row, std::move(*item), true}));
+    items_[row.agent].push_back(std::make_unique<Item>(Item{row, std::move(*item)}));
   }
   auto owed = parts_.journal.unreported_items();
   if (!owed) return pass(owed.error());
   for (const ItemRow& row : *owed) report_(report_of(row));
-  for (const auto& [name, unused] : items_) {
-    if (Entry* entry = parts_.supervisor.find(name)) tell_watchdog(entry->agent.name);
-  }
+  loaded_ = true;
+  for (const auto& [name, entry] : parts_.supervisor.entries()) pump(entry->agent.name);
   return {};
 }
 
@@ -342,24 +356,31 @@ Result<void> Mailbox::accept(const hub::InboxItem& item) {
   if (!*fresh) return {};
   items_[name.str()].push_back(std::make_unique<Item>(Item{std::move(row), item}));
   parts_.events.add(name.str(), "assigned", fmt::format("{} {}", item.id, item.title));
-  tell_watchdog(name);
   pump(name);
   return {};
 }
 
-void Mailbox::tell_watchdog(const AgentName& agent) {
-  const bool open = !items_[agent.str()].empty();
-  parts_.supervisor.feed(agent, wd::Work{open ? wd::WorkState::open : wd::WorkState::none});
+// Told again until the watchdog has it: a row that could not be saved takes what it was told with it.
+void Mailbox::tell_watchdog(const Entry& entry) {
+  const bool open = !items_of(entry.agent.name).empty();
+  if (entry.agent.work_open == open) return;
+  parts_.supervisor.feed(entry.agent.name, wd::Work{open ? wd::WorkState::open : wd::WorkState::none});
+}
+
+const Mailbox::Items& Mailbox::items_of(const AgentName& agent) const {
+  static const Items kNone;
+  const auto found = items_.find(agent.str());
+  return found == items_.end() ? kNone : found->second;
 }
 
 // Items in order: those that were being sent when the daemon ended come first and alone, because their
 // message may have arrived; then what was delivered to a run that has ended; then new ones, urgent first.
-std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) {
+std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) const {
   const Entry* entry = parts_.supervisor.find(agent.str());
   std::vector<Item*> sending;
   std::vector<Item*> again;
   std::vector<Item*> fresh;
-  for (const auto& item : items_[agent.str()]) {
+  for (const auto& item : items_of(agent)) {
     if (item->row.progress == Progress::sending) sending.push_back(item.get());
     if (item->row.progress == Progress::accepted) fresh.push_back(item.get());
     const bool old_run = entry != nullptr && item->row.run != entry->agent.run;
@@ -382,16 +403,18 @@ std::vector<Mailbox::Item*> Mailbox::next_batch(const AgentName& agent) {
 }
 
 void Mailbox::pump(const AgentName& agent) {
-  if (sending_.contains(agent.str()) || items_[agent.str()].empty()) return;
   const Entry* entry = parts_.supervisor.find(agent.str());
-  if (entry == nullptr) return;
+  if (entry == nullptr || !loaded_) return;
+  tell_watchdog(*entry);
+  if (sending_.contains(agent.str()) || items_of(agent).empty()) return;
   rested(*entry);
   if (why_not(*entry) || next_batch(agent).empty()) return;
   sending_.insert(agent.str());
-  asio::co_spawn(io_, deliver_items(agent), asio::detached);
+  spawn_logged(io_, "inbox", deliver_items(agent));
 }
 
 asio::awaitable<void> Mailbox::deliver_items(AgentName agent) {
+  const Finally over(alive_, [this, &agent] { end_delivery(agent); });
   const auto ready = [this, &agent] {
     const Entry* entry = parts_.supervisor.find(agent.str());
     return entry != nullptr && !why_not(*entry) && !next_batch(agent).empty();
@@ -402,39 +425,37 @@ asio::awaitable<void> Mailbox::deliver_items(AgentName agent) {
     if (!no && !ready()) break;
     const Sent sent = no ? Sent{DeliveryResult::blocked, no->why, no->waits}
                          : co_await deliver_batch(agent, next_batch(agent));
-    if (sent.waits) pump_soon(agent);
+    if (sent.waits) spawn_logged(io_, "inbox", pump_soon(agent));
     if (sent.result == DeliveryResult::blocked) break;  // else the next change pumps again
   }
-  sending_.erase(agent.str());
+  end_delivery(agent);
   forget_finished();
   if (const Entry* entry = parts_.supervisor.find(agent.str())) rested(*entry);
 }
 
-// No change of the agent tells that a person has left its terminal.
-void Mailbox::pump_soon(const AgentName& agent) {
-  asio::co_spawn(
-      io_,
-      [this, agent]() -> asio::awaitable<void> {
-        asio::steady_timer later(io_, kItemAgain);
-        co_await later.async_wait(asio::use_awaitable);
-        pump(agent);
-      },
-      asio::detached);
+void Mailbox::end_delivery(const AgentName& agent) {
+  sending_.erase(agent.str());
+  for (const auto& item : items_of(agent)) item->in_flight = false;
 }
 
-// A program without a channel of its own tells the end of its turn by its state alone, and so does any that
-// is found at rest after the daemon was away.
+// No change of the agent tells that a person has left its terminal.
+asio::awaitable<void> Mailbox::pump_soon(AgentName agent) {
+  asio::steady_timer later(io_, kItemAgain);
+  co_await later.async_wait(asio::use_awaitable);
+  pump(agent);
+}
+
+// A custom program need not tell the end of its turns: of one that has told none in this run, the state says
+// it.
 void Mailbox::rested(const Entry& entry) {
   const wd::Agent& agent = entry.agent;
-  const bool rests = agent.phase == wd::Phase::up && agent.live.condition == wd::Condition::idle;
-  if (!rests || agent.live.turn_open) return;
-  const bool own_channel = facts_of(entry).own_delivery;
-  for (const auto& item : items_[agent.name.str()]) {
-    const bool told = item->row.progress == Progress::delivered && item->row.run == agent.run;
-    if (told && (!own_channel || item->from_journal))
-      progress(*item, Progress::done, "the agent's turn ended");
-  }
-  forget_finished();
+  if (entry.spec.runner != "custom" || !at_rest(agent) || turns_told(agent.name, agent.run) > 0) return;
+  settle_delivered(agent.name, agent.run, std::nullopt);
+}
+
+std::uint64_t Mailbox::turns_told(const AgentName& agent, RunId run) const {
+  const auto found = turns_.find(agent.str());
+  return found == turns_.end() || found->second.run != run ? 0 : found->second.count;
 }
 
 // An item's run and, unless it is delivered again, that it is being sent: on the disk before anything is
@@ -470,10 +491,14 @@ asio::awaitable<Sent> Mailbox::deliver_batch(AgentName agent, std::vector<Item*>
       progress(*item, Progress::failed, "the daemon ended while it was being typed; not repeated");
     co_return Sent{DeliveryResult::unknown, ""};
   }
-  const RunId before = batch.front()->row.run;
+  const Progress before = batch.front()->row.progress;
+  std::vector<RunId> runs;
   for (Item* item : batch) {
+    runs.push_back(item->row.run);
+    item->in_flight = true;
     if (auto begun = begin(*item, run); !begun) {
       log_error(begun.error());
+      for (std::size_t i = 0; i < runs.size(); ++i) sent(*batch[i], Sent{}, before, runs[i]);
       co_return Sent{};  // what is not on the disk is not sent
     }
   }
@@ -481,18 +506,35 @@ asio::awaitable<Sent> Mailbox::deliver_batch(AgentName agent, std::vector<Item*>
                                 .text = assignment_text(texts, again),
                                 .limit = kSendLimit,
                                 .attempt = recovered ? agents::Attempt::repeated : agents::Attempt::first};
-  const Sent sent = co_await attempt(agent, message);
-  for (Item* item : batch) {
-    if (sent.result == DeliveryResult::blocked) typed_into(*item, before);
-    if (again || finished(item->row.progress)) continue;
-    if (sent.result == DeliveryResult::delivered) progress(*item, Progress::delivered, "");
-    // A recovered one may have arrived: it stays in doubt until the conversation could be searched.
-    if (sent.result == DeliveryResult::blocked && !recovered) progress(*item, Progress::accepted, sent.why);
-    if (sent.result == DeliveryResult::failed) progress(*item, Progress::failed, sent.why);
-    if (sent.result == DeliveryResult::unknown)
-      progress(*item, Progress::failed, "not known whether it arrived: " + sent.why);
+  const std::uint64_t told = turns_told(agent, run);
+  const Sent outcome = co_await attempt(agent, message);
+  for (std::size_t i = 0; i < batch.size(); ++i) sent(*batch[i], outcome, before, runs[i]);
+  // A short turn may be over before its message is proved.
+  entry = parts_.supervisor.find(agent.str());
+  if (entry != nullptr && at_rest(entry->agent) && turns_told(agent, run) > told)
+    settle_delivered(agent, run, turns_.at(agent.str()).error);
+  co_return outcome;
+}
+
+// What came of one that was `before` and was last told to the run `run_before`.
+void Mailbox::sent(Item& item, const Sent& outcome, Progress before, RunId run_before) {
+  item.in_flight = false;
+  if (outcome.result == DeliveryResult::blocked) typed_into(item, run_before);
+  if (finished(item.row.progress)) return;
+  switch (outcome.result) {
+    case DeliveryResult::delivered:
+      if (before != Progress::delivered) progress(item, Progress::delivered, "");
+      return;
+    case DeliveryResult::blocked:
+      // A recovered one may have arrived: it stays in doubt until the conversation could be searched.
+      if (before == Progress::accepted) progress(item, Progress::accepted, outcome.why);
+      return;
+    case DeliveryResult::unknown:
+      return progress(item, Progress::failed, "not known whether it arrived: " + outcome.why);
+    case DeliveryResult::failed:
+    case DeliveryResult::unsupported:
+      return progress(item, Progress::failed, outcome.why);
   }
-  co_return sent;
 }
 
 void Mailbox::progress(Item& item, Progress progress, const std::string& reason) {
@@ -501,18 +543,65 @@ void Mailbox::progress(Item& item, Progress progress, const std::string& reason)
   }
   item.row.progress = progress;
   item.row.reason = reason;
-  if (progress == Progress::delivered || finished(progress)) {
-    parts_.events.add(item.row.agent, "assignment_" + std::string(to_string(progress)),
-                      reason.empty() ? item.row.id : item.row.id + ": " + reason);
+  const std::string told = reason.empty() ? item.row.id : item.row.id + ": " + reason;
+  if (progress == Progress::failed) {
+    parts_.notifier.tell("assignment_failed", item.row.agent, told);
+  } else if (progress == Progress::delivered || progress == Progress::done) {
+    parts_.events.add(item.row.agent, "assignment_" + std::string(to_string(progress)), told);
   }
   report_(report_of(item.row));
 }
 
-void Mailbox::turn_ended(const AgentName& agent) {
-  for (const auto& item : items_[agent.str()]) {
-    if (item->row.progress == Progress::delivered) progress(*item, Progress::done, "the agent's turn ended");
+void Mailbox::turn_ended(const AgentName& agent) { told_end(agent, std::nullopt); }
+
+void Mailbox::turn_failed(const AgentName& agent, const std::string& text) {
+  parts_.events.add(agent.str(), "turn_failed", text);
+  told_end(agent, text);
+}
+
+void Mailbox::told_end(const AgentName& agent, std::optional<std::string> error) {
+  const Entry* entry = parts_.supervisor.find(agent.str());
+  if (entry == nullptr || entry->agent.live.turn_open) return;  // of a part: whoever asks still waits
+  const RunId run = entry->agent.run;
+  turns_[agent.str()] = {run, turns_told(agent, run) + 1, error};
+  settle_delivered(agent, run, error);
+}
+
+// The turn of what was delivered to this run is over.
+void Mailbox::settle_delivered(const AgentName& agent, RunId run, const std::optional<std::string>& error) {
+  bool retry = false;
+  for (const auto& item : items_of(agent)) {
+    if (item->row.progress != Progress::delivered || item->row.run != run || item->in_flight) continue;
+    if (error) {
+      retry = fail_or_retry(*item, *error) || retry;
+    } else {
+      progress(*item, Progress::done, "the agent's turn ended");
+    }
   }
   forget_finished();
+  if (retry) spawn_logged(io_, "nudge", retry_turn(agent, run));
+}
+
+// True: it is to be tried once more.
+bool Mailbox::fail_or_retry(Item& item, const std::string& error) {
+  if (!std::exchange(item.retried, true)) return true;
+  progress(item, Progress::failed, "the agent's turn failed: " + error);
+  return false;
+}
+
+// Unless something else has happened meanwhile: a person went on, the run ended, the work is over.
+asio::awaitable<void> Mailbox::retry_turn(AgentName agent, RunId run) {
+  const auto over = [this, agent, run] {
+    const Entry* entry = parts_.supervisor.find(agent.str());
+    return entry == nullptr || entry->agent.run != run || entry->agent.live.turn_open ||
+           items_of(agent).empty();
+  };
+  if (co_await parts_.supervisor.until(parts_.config.watchdog.turn_retry, over)) co_return;
+  if (parts_.supervisor.stopped()) co_return;
+  const Sent sent = co_await nudge_now(agent);
+  const bool arrived = sent.result == DeliveryResult::delivered;
+  parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
+                    arrived ? "asked to go on after a turn that failed" : sent.why);
 }
 
 void Mailbox::settled(const std::string& item_id, Progress progress, const std::string& reason) {
@@ -540,15 +629,13 @@ void Mailbox::forget_finished() {
     if (sending_.contains(name)) continue;
     const auto removed = std::erase_if(items, [](const auto& item) { return finished(item->row.progress); });
     Entry* entry = removed > 0 ? parts_.supervisor.find(name) : nullptr;
-    if (entry != nullptr) tell_watchdog(entry->agent.name);
+    if (entry != nullptr) tell_watchdog(*entry);
   }
 }
 
 Mailbox::Counts Mailbox::counts(const AgentName& agent) const {
   Counts counts;
-  const auto found = items_.find(agent.str());
-  if (found == items_.end()) return counts;
-  for (const auto& item : found->second) {
+  for (const auto& item : items_of(agent)) {
     if (item->row.progress == Progress::delivered) ++counts.delivered;
     if (item->row.progress == Progress::accepted || item->row.progress == Progress::sending) ++counts.pending;
   }
@@ -557,9 +644,7 @@ Mailbox::Counts Mailbox::counts(const AgentName& agent) const {
 
 std::vector<ItemRow> Mailbox::open_items(const AgentName& agent) const {
   std::vector<ItemRow> rows;
-  const auto found = items_.find(agent.str());
-  if (found == items_.end()) return rows;
-  for (const auto& item : found->second) rows.push_back(item->row);
+  for (const auto& item : items_of(agent)) rows.push_back(item->row);
   return rows;
 }
 

@@ -7,11 +7,14 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "daemon/journal.h"
+#include "daemon/notifier.h"
 #include "daemon/supervisor.h"
 #include "hub/protocol.h"
 #include "tmux/delivery.h"
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,6 +35,7 @@ struct MailboxParts {
   Supervisor& supervisor;
   Journal& journal;
   EventLog& events;
+  Notifier& notifier;
   tmux::Deliverer& deliverer;
   Panes& panes;
   const config::Config& config;
@@ -65,9 +69,12 @@ class Mailbox {
   Result<void> accept(const hub::InboxItem& item);
   // Looks what can go to this agent now. Cheap; called after every change.
   void pump(const AgentName& agent);
-  // A turn of the agent ended by itself: what was delivered to it is done.
+  // A turn of the agent's run ended by itself: what was delivered to that run is done.
   void turn_ended(const AgentName& agent);
-  // Reads the journal's open items; called once, after Supervisor::load.
+  // It ended by an error of its provider. What was delivered is tried once more, by one nudge after
+  // [watchdog] turn_retry; the second time it is failed with the text.
+  void turn_failed(const AgentName& agent, const std::string& text);
+  // Reads the journal's open items; called once, after Supervisor::load. Nothing is sent before it.
   Result<void> load();
 
   struct Counts {
@@ -86,7 +93,15 @@ class Mailbox {
   struct Item {
     ItemRow row;
     hub::InboxItem item;
-    bool from_journal = false;  // delivered before this daemon was started, if it is delivered
+    bool in_flight = false;  // its message is under way: the end of a turn may be an earlier one's
+    bool retried = false;    // a nudge asks, or has asked, to go on after a turn that failed
+  };
+  using Items = std::vector<std::unique_ptr<Item>>;
+  // The ends of turns that a run has told, and how the newest was: empty when it ended well.
+  struct TurnsTold {
+    RunId run;
+    std::uint64_t count = 0;
+    std::optional<std::string> error;
   };
   boost::asio::awaitable<Sent> attempt(AgentName agent, agents::Message message);
   boost::asio::awaitable<Sent> by_pane(AgentName agent, agents::Message message);
@@ -95,24 +110,38 @@ class Mailbox {
   boost::asio::awaitable<std::optional<agents::ScreenReading>> screen(AgentName agent);
   boost::asio::awaitable<bool> shows_limit(AgentName agent);
   tmux::DeliveryChecks pane_checks(const AgentName& agent);
-  void pump_soon(const AgentName& agent);
+  boost::asio::awaitable<void> deliver_later(AgentName agent, std::string text);
+  boost::asio::awaitable<Sent> nudge_now(AgentName agent);
+  boost::asio::awaitable<watchdog::Delivery> watchdogs_nudge(AgentName agent);
+  boost::asio::awaitable<void> pump_soon(AgentName agent);
+  boost::asio::awaitable<void> retry_turn(AgentName agent, RunId run);
   boost::asio::awaitable<void> deliver_items(AgentName agent);
   boost::asio::awaitable<Sent> deliver_batch(AgentName agent, std::vector<Item*> batch);
   std::optional<Refusal> why_not(const Entry& entry) const;
   void rested(const Entry& entry);
+  void told_end(const AgentName& agent, std::optional<std::string> error);
+  void settle_delivered(const AgentName& agent, RunId run, const std::optional<std::string>& error);
+  bool fail_or_retry(Item& item, const std::string& error);
+  void end_delivery(const AgentName& agent);
+  std::uint64_t turns_told(const AgentName& agent, RunId run) const;
   Result<void> begin(Item& item, RunId run);
   void typed_into(Item& item, RunId run);
-  std::vector<Item*> next_batch(const AgentName& agent);
+  void sent(Item& item, const Sent& outcome, Progress before, RunId run_before);
+  const Items& items_of(const AgentName& agent) const;
+  std::vector<Item*> next_batch(const AgentName& agent) const;
   void progress(Item& item, Progress progress, const std::string& reason);
-  void tell_watchdog(const AgentName& agent);
+  void tell_watchdog(const Entry& entry);
   void forget_finished();
 
   boost::asio::io_context& io_;
   MailboxParts parts_;
   Report report_;
-  std::map<std::string, std::vector<std::unique_ptr<Item>>> items_;  // by agent's name
-  std::set<std::string> sending_;  // agents with a delivery of items under way
+  bool loaded_ = false;
+  std::map<std::string, Items> items_;      // by agent's name
+  std::set<std::string> sending_;           // agents with a delivery of items under way
+  std::map<std::string, TurnsTold> turns_;  // by agent's name
   std::map<std::string, std::int64_t> deferred_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 // The text an agent gets for its assignments.

@@ -29,6 +29,7 @@ constexpr std::array kKinds{
     KindRow{"stuck", "notify_stuck", "is stuck"},
     KindRow{"nudge_blocked", "notify_nudge_blocked", "was not nudged"},
     KindRow{"failed", "failed", "has failed"},
+    KindRow{"assignment_failed", "assignment_failed", "could not do an assignment"},
     KindRow{"mass_death", "mass_death", "many agents died together"},
     KindRow{"engine_lost", "engine_lost", "the engine is lost"},
     KindRow{"disk_full", "disk_full", "the disk is full"},

@@ -3,11 +3,11 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/secret.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "daemon/signals.h"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -83,7 +83,7 @@ Result<void> Supervisor::load() {
 }
 
 void Supervisor::run() {
-  asio::co_spawn(world_.io, relist_loop(), asio::detached);
+  spawn_logged(world_.io, "relist", relist_loop());
   request_look();
 }
 
@@ -398,6 +398,8 @@ void Supervisor::note_prompt(Entry& entry, const agents::Signal& signal) {
 boost::asio::awaitable<bool> Supervisor::until(Millis limit, std::function<bool()> condition) {
   asio::steady_timer timer(world_.io);
   const auto deadline = std::chrono::steady_clock::now() + limit;
+  if (stopped_)
+    co_await asio::post(world_.io, asio::use_awaitable);  // who asks again at once holds nobody up
   while (!condition()) {
     if (stopped_ || std::chrono::steady_clock::now() >= deadline) co_return false;
     timer.expires_at(deadline);
@@ -544,11 +546,12 @@ void Supervisor::request_look() {
   look_wanted_ = true;
   if (looking_ || stopped_) return;
   looking_ = true;
-  asio::co_spawn(world_.io, look_loop(), asio::detached);
+  spawn_logged(world_.io, "look", look_loop());
 }
 
 boost::asio::awaitable<void> Supervisor::look_loop() {
   const std::weak_ptr<int> guard = alive_;
+  const Finally over(guard, [this] { looking_ = false; });
   while (look_wanted_) {
     look_wanted_ = false;
     // The host first: an engine that hangs holds nobody up but its own.
@@ -562,7 +565,6 @@ boost::asio::awaitable<void> Supervisor::look_loop() {
       look_done(sight, epochs);
     }
   }
-  looking_ = false;
 }
 
 // What cannot be asked is logged and left out.

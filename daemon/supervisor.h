@@ -117,6 +117,8 @@ class Supervisor {
   // The periodic relist. Runs until stop().
   void run();
   void stop();
+  // Nothing changes an agent any more, and nobody may wait for it.
+  bool stopped() const { return stopped_; }
 
   // Errors: conflict (it runs or is being started), exhausted or others of the journal.
   Result<void> start(const AgentName& name, AgentSpec spec, const std::string& agent_id);
@@ -133,7 +135,8 @@ class Supervisor {
   Entry* find_by_agent_id(std::string_view agent_id);
   std::map<std::string, std::unique_ptr<Entry>, std::less<>>& entries() { return entries_; }
 
-  // Waits until the condition holds, checked after every change; false when the limit passes first.
+  // Waits until the condition holds, checked after every change; false when the limit passes first, and at
+  // once when it is stopped: who waits in a loop asks stopped() too.
   boost::asio::awaitable<bool> until(Millis limit, std::function<bool()> condition);
 
   void on_engine_event(const sandbox::ContainerEvent& event);

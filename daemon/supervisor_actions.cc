@@ -1,10 +1,10 @@
 // What each action of the watchdog becomes: a conversation with engine or tmux whose answer is an event, or a
 // line of the event log.
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "daemon/supervisor.h"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -65,11 +65,13 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
             engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
           },
           [&](const wd::WriteCrashReport& report) {
-            asio::co_spawn(
-                world_.io, hooks_.report(entry, report),
-                [this, name, run = report.run, guard = std::weak_ptr<int>(alive_)](std::exception_ptr) {
-                  if (!guard.expired()) feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
-                });
+            asio::co_spawn(world_.io, hooks_.report(entry, report),
+                           [this, name, run = report.run,
+                            guard = std::weak_ptr<int>(alive_)](const std::exception_ptr& escaped) {
+                             log_escaped("crash report", escaped);
+                             if (!guard.expired())
+                               feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
+                           });
           },
           [&](const wd::Look&) { request_look(); },
           [&](const wd::Probe& a) { probe(entry, a); },

@@ -31,6 +31,7 @@ TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   const Config built;
   EXPECT_EQ(file->watchdog.stuck_after, built.watchdog.stuck_after);
   EXPECT_EQ(file->watchdog.nudge_wait, built.watchdog.nudge_wait);
+  EXPECT_EQ(file->watchdog.turn_retry, built.watchdog.turn_retry);
   EXPECT_EQ(file->watchdog.loop_repeats, built.watchdog.loop_repeats);
   EXPECT_EQ(file->watchdog.nudge_text, built.watchdog.nudge_text);
   EXPECT_EQ(file->watchdog.max_restarts, built.watchdog.max_restarts);

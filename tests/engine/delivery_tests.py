@@ -1,7 +1,8 @@
 """When a message is held, refused or sent again; that it arrives exactly once is in tests/chaos."""
+import os
 import time
 
-from mesh import check, eventually, same
+from mesh import check, eventually, is_alive, same
 
 
 def test_nudge_arrives_once(bench):
@@ -79,3 +80,23 @@ def test_nudge_waits_for_a_person_who_types(bench):
         mesh.expect(0, "nudge", name, "when the hands are off", "--wait", "20s")
         check(time.monotonic() - began > 1, "it did not wait")
     same(mesh.messages(name), ["to look on is not to type", "when the hands are off"], "messages")
+
+
+def test_daemon_ends_with_messages_that_wait(bench):
+    """One deferred, one that a command waits for: neither holds the daemon's end up; the command says why."""
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name())
+    mesh.expect(0, "nudge", name, "BUSY 600000")
+    mesh.expect(0, "nudge", name, "deferred", "--defer")
+    pid = mesh.daemon()
+    connections = lambda: len(os.listdir(f"/proc/{pid}/fd"))
+    before = connections()
+    waiting = mesh.spawn("nudge", name, "waits", "--wait", "60s")
+    eventually(10, lambda: connections() > before, "the command waits")
+    began = time.monotonic()
+    mesh.expect(0, "down")
+    bench.measured("down", time.monotonic() - began, 5, "s")
+    check(not is_alive(pid), "the daemon said it has stopped and has not")
+    said = waiting.communicate(timeout=20)[0]
+    check(waiting.returncode in (5, 6), f"the waiting command: exit {waiting.returncode}, {said!r}")
+    same(mesh.messages(name), ["BUSY 600000"], "messages")

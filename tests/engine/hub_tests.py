@@ -92,6 +92,20 @@ def test_assignment_survives_a_crash_of_the_agent(bench):
     same(mesh.json("inbox", name), [], "open items")
 
 
+def test_assignment_whose_turns_fail(bench):
+    """Asked once to go on; the second time it is failed with the provider's words, and a person is told."""
+    mesh = bench.mesh('[watchdog]\nturn_retry = "1s"\n')
+    name = mesh.start(mesh.name(), "--fail-turns")
+    eventually(10, lambda: mesh.agent(name)["hub"]["registered"], "registered at the hub")
+    item = send(mesh, name, "work that fails")
+    until_state(mesh, item, "failed")
+    same(mesh.messages(name)[1:], ["Please continue with your current task."], "what it was told after the first")
+    reason = next(row["reason"] for row in mesh.json("inbox", "--all") if row["id"] == item)
+    check("API Error: 500" in reason, f"the reason is {reason!r}")
+    check(mesh.events(name, "assignment_failed"), "no notification")
+    same(mesh.agent(name)["status"], "idle", "status")
+
+
 def test_urgent_goes_first_and_a_person_settles(bench):
     mesh = bench.mesh()
     name = mesh.start(mesh.name(), "--busy 600000")

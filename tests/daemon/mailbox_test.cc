@@ -1,0 +1,303 @@
+#include "base/json.h"
+#include "tests/daemon/mesh_fixture.h"
+
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace agentmesh::daemon::test {
+
+std::string Mesh::document(const std::string& id, const std::string& agent) {
+  return dump_json(hub::to_json(hub::InboxItem{
+      .id = id, .to = agent, .agent_id = "agt_" + agent, .title = "title of " + id, .ttl_s = 60}));
+}
+
+namespace {
+
+using agents::Delivery;
+using agents::DeliveryResult;
+using watchdog::SignalKind;
+
+constexpr Millis kLong{600'000};
+
+class MailboxTest : public testing::Test {
+ protected:
+  AgentName name(const char* text) { return *AgentName::parse(text); }
+  std::function<Delivery(const agents::Message&)> answers(DeliveryResult result, std::string why) {
+    return [result, why = std::move(why)](const agents::Message&) { return Delivery{result, why}; };
+  }
+  Mesh mesh_;
+};
+
+// ---- stopping
+
+TEST_F(MailboxTest, StoppingEndsADeferredMessage) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.load();
+  mesh_.tell("a", SignalKind::busy);
+  ASSERT_TRUE(mesh_.mailbox->defer(name("a"), "later"));
+  mesh_.settle();
+  mesh_.supervisor->stop();
+  mesh_.settle();
+  EXPECT_TRUE(mesh_.told("a", "undelivered"));
+}
+
+TEST_F(MailboxTest, StoppingEndsAWaitingMessage) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.load();
+  mesh_.tell("a", SignalKind::busy);
+  boost::asio::post(mesh_.io, [this] { mesh_.supervisor->stop(); });
+  const Sent sent = agentmesh::test::complete(mesh_.io, mesh_.mailbox->send(name("a"), "now", kLong), kLimit);
+  EXPECT_EQ(sent.result, DeliveryResult::blocked);
+}
+
+TEST_F(MailboxTest, NothingIsSentByADaemonThatEnds) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.load();
+  mesh_.supervisor->stop();
+  mesh_.mailbox->pump(name("a"));
+  mesh_.settle();
+  EXPECT_TRUE(mesh_.lines["a"].messages.empty());
+  EXPECT_EQ(mesh_.progress("itm_1"), "accepted");
+}
+
+// ---- the end of a turn
+
+TEST_F(MailboxTest, AnAssignmentIsDoneWhenItsTurnEnded) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  EXPECT_TRUE(mesh_.entry("a").agent.work_open);
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_ended("a");
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "done: the agent's turn ended");
+  EXPECT_FALSE(mesh_.entry("a").agent.work_open);
+}
+
+TEST_F(MailboxTest, AShortTurnMayBeOverBeforeItsMessageIsProved) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.lines["a"].answer = [this](const agents::Message&) {
+    mesh_.tell("a", SignalKind::busy);
+    mesh_.turn_ended("a");
+    return Delivery{DeliveryResult::delivered, ""};
+  };
+  mesh_.load();
+  EXPECT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1").starts_with("done"); }))
+      << mesh_.progress("itm_1");
+}
+
+TEST_F(MailboxTest, AnEarlierTurnsEndIsNotThatOfAMessageUnderWay) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.lines["a"].answer = [this](const agents::Message&) {
+    mesh_.turn_ended("a");
+    mesh_.tell("a", SignalKind::busy);
+    return Delivery{DeliveryResult::delivered, ""};
+  };
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  mesh_.turn_ended("a");
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+}
+
+TEST_F(MailboxTest, IdleIsNotDone) {
+  for (const char* runner : {"claude", "gemini", "codex", "opencode"}) {
+    mesh_.agent(runner, runner, RunId{1});
+    mesh_.item(std::string("itm_") + runner, runner, Progress::delivered, RunId{1});
+  }
+  mesh_.load();
+  for (const char* runner : {"claude", "gemini", "codex", "opencode"}) {
+    mesh_.tell(runner, SignalKind::busy);
+    mesh_.tell(runner, SignalKind::idle);
+    mesh_.settle();
+    EXPECT_EQ(mesh_.progress(std::string("itm_") + runner), "delivered") << runner;
+  }
+}
+
+TEST_F(MailboxTest, ACustomProgramThatTellsNoTurnIsDoneWhenItIsIdle) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.settle();
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+}
+
+TEST_F(MailboxTest, ACustomProgramThatTellsItsTurnsIsNotDoneWhenItWasInterrupted) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.load();
+  mesh_.turn_ended("a");
+  const tmux::Pane pane{.session = "agentmesh-a", .id = tmux::PaneId{1}, .pid = 1};
+  mesh_.tmux.panes[pane.id] = pane;
+  mesh_.panes.seen(pane);
+  mesh_.tmux.on_call = [this](const std::string& call) {
+    if (call.starts_with("press")) mesh_.tell("a", SignalKind::busy);
+  };
+  ASSERT_TRUE(mesh_.mailbox->accept(hub::InboxItem{.id = "itm_1", .agent_id = "agt_a", .title = "t"}));
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  mesh_.tell("a", SignalKind::idle);
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  mesh_.turn_ended("a");
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+}
+
+TEST_F(MailboxTest, ATurnOfOneRunSaysNothingOfWhatAnotherWasTold) {
+  mesh_.agent("a", "opencode", RunId{2});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.lines["a"].answer = answers(DeliveryResult::blocked, "a question is open");
+  mesh_.load();
+  mesh_.turn_ended("a");
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+}
+
+TEST_F(MailboxTest, TheTurnOfAPartWhileSomebodyIsAskedSettlesNothing) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.tell("a", SignalKind::permission_asked);
+  mesh_.turn_ended("a");
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+}
+
+// ---- told again
+
+TEST_F(MailboxTest, WhatIsToldAgainIsDoneByTheNewRunsTurn) {
+  mesh_.agent("a", "opencode", RunId{2});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["a"].messages.size() == 1; }));
+  EXPECT_TRUE(mesh_.lines["a"].messages[0].text.starts_with("You were restarted."));
+  mesh_.settle();
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_ended("a");
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+  EXPECT_EQ(mesh_.lines["a"].messages.size(), 1U);
+}
+
+TEST_F(MailboxTest, WhatCouldNotBeToldAgainIsFailedNotDone) {
+  for (const DeliveryResult result : {DeliveryResult::failed, DeliveryResult::unknown}) {
+    Mesh mesh;
+    mesh.agent("a", "opencode", RunId{2});
+    mesh.item("itm_1", "a", Progress::delivered, RunId{1});
+    mesh.lines["a"].answer = answers(result, "the server is broken");
+    mesh.load();
+    ASSERT_TRUE(mesh.until([&] { return mesh.progress("itm_1").starts_with("failed"); }))
+        << mesh.progress("itm_1");
+    EXPECT_NE(mesh.progress("itm_1").find("the server is broken"), std::string::npos);
+    mesh.turn_ended("a");
+    mesh.settle();
+    ASSERT_EQ(mesh.reports.back().state, hub::ItemState::failed);
+    EXPECT_TRUE(mesh.told("a", "assignment_failed"));
+  }
+}
+
+TEST_F(MailboxTest, WhatIsBlockedIsToldAgainLater) {
+  mesh_.agent("a", "opencode", RunId{2});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.lines["a"].answer = answers(DeliveryResult::blocked, "a question is open");
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["a"].messages.size() == 1; }));
+  mesh_.settle();
+  EXPECT_EQ(mesh_.journal->open_items()->front().run, RunId{1});
+  mesh_.lines["a"].answer = answers(DeliveryResult::delivered, "");
+  mesh_.mailbox->pump(name("a"));
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.journal->open_items()->front().run == RunId{2}; }));
+}
+
+TEST_F(MailboxTest, ADefectInADeliveryHoldsNothingUp) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.lines["a"].answer = [](const agents::Message&) -> Delivery { throw std::runtime_error("a defect"); };
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["a"].messages.size() == 1; }));
+  mesh_.settle();
+  mesh_.lines["a"].answer = answers(DeliveryResult::delivered, "");
+  mesh_.mailbox->pump(name("a"));
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  EXPECT_EQ(mesh_.lines["a"].messages.back().attempt, agents::Attempt::repeated) << "it may have arrived";
+}
+
+// ---- a turn that failed
+
+TEST_F(MailboxTest, AFailedTurnIsTriedOnceMoreThenTheAssignmentIsFailed) {
+  mesh_.config.watchdog.turn_retry = Millis{1};
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_failed("a", "API Error: 500");
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["a"].messages.size() == 1; }));
+  EXPECT_EQ(mesh_.lines["a"].messages[0].text, mesh_.config.watchdog.nudge_text);
+  mesh_.settle();
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_failed("a", "API Error: 503");
+  EXPECT_EQ(mesh_.progress("itm_1"), "failed: the agent's turn failed: API Error: 503");
+  EXPECT_TRUE(mesh_.told("a", "assignment_failed"));
+  mesh_.settle();
+  EXPECT_EQ(mesh_.lines["a"].messages.size(), 1U);
+}
+
+TEST_F(MailboxTest, AFailedTurnWithoutWorkIsNotTriedAgain) {
+  mesh_.config.watchdog.turn_retry = Millis{1};
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.agent("b", "opencode", RunId{1});
+  mesh_.item("itm_1", "b", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.turn_failed("a", "API Error: 500");
+  mesh_.turn_failed("b", "API Error: 500");
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["b"].messages.size() == 1; }));
+  EXPECT_TRUE(mesh_.lines["a"].messages.empty());
+  EXPECT_TRUE(mesh_.told("a", "turn_failed"));
+}
+
+TEST_F(MailboxTest, APersonWhoGoesOnAfterAFailedTurnIsNotTalkedInto) {
+  mesh_.config.watchdog.turn_retry = kLong;
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.turn_failed("a", "API Error: 500");
+  mesh_.settle();
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.settle();
+  mesh_.turn_ended("a");
+  mesh_.settle();
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+  EXPECT_TRUE(mesh_.lines["a"].messages.empty());
+}
+
+// ---- what the watchdog is told of work
+
+TEST_F(MailboxTest, TheWatchdogLearnsWhetherThereIsWork) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.agent("b", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  ASSERT_TRUE(mesh_.journal->save_record([&] {
+    auto record = mesh_.journal->agents()->back().record;
+    record.work_open = true;  // its item was done when the row could not be saved
+    return record;
+  }()));
+  mesh_.load();
+  EXPECT_TRUE(mesh_.entry("a").agent.work_open);
+  EXPECT_FALSE(mesh_.entry("b").agent.work_open);
+  mesh_.entry("b").agent.work_open = true;
+  mesh_.tell("b", SignalKind::activity);
+  EXPECT_FALSE(mesh_.entry("b").agent.work_open) << "told again with the next change";
+}
+
+TEST_F(MailboxTest, AskingAfterAnAgentMakesNone) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.load();
+  EXPECT_EQ(mesh_.mailbox->counts(name("x")).pending, 0);
+  EXPECT_TRUE(mesh_.mailbox->open_items(name("x")).empty());
+}
+
+}  // namespace
+}  // namespace agentmesh::daemon::test
