@@ -246,9 +246,10 @@ class Link {
   // id, never while something is asked. The outcome is in the value; a failed Result means a defect.
   virtual Task<Delivery> deliver(Message message) = 0;
 
-  // Answers the permission prompt that was told last. Errors: not_found (nothing is open, or it is gone),
-  // conflict (it is being answered), invalid (no such ability: keys are the way), unavailable, timeout.
-  virtual Task<> answer(PermissionAnswer answer, std::string reason) = 0;
+  // Answers the permission prompt that was told with this id, and no other; an empty id is one that was told
+  // without. Errors: not_found (it is not open, or gone), conflict (it is being answered), invalid (no such
+  // ability: keys are the way), unavailable, timeout.
+  virtual Task<> answer(std::string prompt, PermissionAnswer answer, std::string reason) = 0;
 
   // The conversation's id, once known: what LaunchRequest.session_id takes after a restart.
   virtual std::optional<std::string> session_id() const = 0;

@@ -43,17 +43,32 @@ std::optional<Sign> sign_of_status(const json& file) {
   return Sign{permission ? Sense::permission : Sense::question, what};
 }
 
-// "Bash: rm -rf build": what a person needs to know to answer.
+// Of these tools one member of the input tells what is asked; of any other, and of a command that is to run
+// without Claude's own sandbox, the whole input is shown.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kToolInput = {{
+    {"Bash", "command"},
+    {"Read", "file_path"},
+    {"Write", "file_path"},
+    {"Edit", "file_path"},
+    {"MultiEdit", "file_path"},
+    {"NotebookEdit", "notebook_path"},
+    {"WebFetch", "url"},
+    {"WebSearch", "query"},
+    {"Glob", "pattern"},
+    {"Grep", "pattern"},
+    {"ExitPlanMode", "plan"},
+}};
+
+// "Bash: rm -rf build": what a person needs to know to answer. An input that the hook could not send is a
+// text that says how long it is.
 std::string tool_line(const json& hook) {
   const json& input = object_at(hook, "tool_input");
-  std::string what;
-  for (const std::string_view key :
-       {"command", "file_path", "url", "pattern", "query", "plan", "description"}) {
-    if (what.empty()) what = text_at(input, key);
-  }
-  if (what.empty() && !input.empty()) what = dump_json(input);
   const std::string tool = text_at(hook, "tool_name");
-  return one_line(what.empty() ? tool : tool + ": " + what);
+  const auto known = std::ranges::find(kToolInput, tool, [](const auto& row) { return row.first; });
+  const bool usual = known != kToolInput.end() && !input.contains("dangerouslyDisableSandbox");
+  std::string what = usual ? text_at(input, known->second) : "";
+  if (what.empty()) what = input.empty() ? text_at(hook, "tool_input") : dump_json(input);
+  return asked_line(what.empty() ? tool : tool + ": " + what);
 }
 
 std::string question_line(const json& hook) {

@@ -69,7 +69,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // Static, with the Core as an argument: the Link may end while they wait.
   static Task<Delivery> deliver(std::shared_ptr<Core> self, Message message);
-  static Task<> answer(std::shared_ptr<Core> self, PermissionAnswer answer);
+  static Task<> answer(std::shared_ptr<Core> self, std::string id, PermissionAnswer answer);
   const std::optional<std::string>& session() const { return session_; }
   const std::string& version() const { return version_; }
 
@@ -359,15 +359,13 @@ Task<Delivery> Core::deliver(std::shared_ptr<Core> self, Message message) {
 
 // ---- answers --------------------------------------------------------------------------------------------
 
-Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer) {
-  const std::string id = self->readable_ ? self->state_.sign().id : "";
-  const CodexRequest* request = id.empty() ? nullptr : self->state_.request(id);
-  if (request == nullptr || !self->rpc_) {
-    const bool asks = self->fold_.sense() == Sense::permission;
-    if (asks)
-      co_return fail(ErrorCode::invalid, "answer", "codex does not say which permission is asked for");
+Task<> Core::answer(std::shared_ptr<Core> self, std::string id, PermissionAnswer answer) {
+  if (self->fold_.sense() != Sense::permission)
     co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
-  }
+  if (id.empty())
+    co_return fail(ErrorCode::invalid, "answer", "codex does not say which permission is asked for");
+  const CodexRequest* request = self->rpc_ && self->readable_ ? self->state_.request(id) : nullptr;
+  if (request == nullptr) co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
   const auto reply = codex_reply(*request, answer);
   if (!reply) co_return pass(reply.error());
   if (!self->answering_.insert(id).second) {
@@ -401,7 +399,9 @@ class CodexLink final : public Link {
   bool painted() override { return core_->wants_screen(); }
   void screen(const ScreenReading& reading) override { core_->screen(reading); }
   Task<Delivery> deliver(Message message) override { return Core::deliver(core_, std::move(message)); }
-  Task<> answer(PermissionAnswer answer, std::string) override { return Core::answer(core_, answer); }
+  Task<> answer(std::string prompt, PermissionAnswer answer, std::string) override {
+    return Core::answer(core_, std::move(prompt), answer);
+  }
   std::optional<std::string> session_id() const override { return core_->session(); }
   std::string version() const override { return core_->version(); }
 

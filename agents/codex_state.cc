@@ -59,7 +59,7 @@ std::string detail_of(const std::string& method, const json& params) {
   if (text.empty()) text = text_at(params, "reason");
   if (text.empty()) text = question_of(params);
   if (text.empty() && method.starts_with("item/fileChange/")) text = "a change of files";
-  return one_line(text);
+  return asked_line(text);
 }
 
 int number_of(std::string_view digits) {
@@ -232,13 +232,19 @@ void CodexState::asked(const json& message) {
   const bool for_person = is_approval(request) || request.method.ends_with("requestUserInput") ||
                           request.method.ends_with("elicitation/request");
   const bool fits = (id.is_number_integer() || id.is_string()) && request.rpc_id.size() <= kMaxIdBytes;
-  if (!for_person || !fits || requests_.size() >= kMaxCodexRequests) return;
-  request.id = id_at(params, "approvalId");
-  if (request.id.empty()) request.id = id_at(params, "itemId");
-  if (request.id.empty()) request.id = one_line("request-" + request.rpc_id);
+  if (!for_person || !fits) return;
+  std::string about = id_at(params, "approvalId");
+  if (about.empty()) about = id_at(params, "itemId");
+  if (about.empty()) about = "request";
+  // The server may ask more than once about one item.
+  request.id = one_line(about + "-" + (id.is_string() ? id.get<std::string>() : request.rpc_id));
   request.detail = detail_of(request.method, params);
-  std::erase_if(requests_, [&](const CodexRequest& old) { return old.rpc_id == request.rpc_id; });
-  requests_.push_back(std::move(request));
+  const auto known = std::ranges::find(requests_, request.rpc_id, &CodexRequest::rpc_id);
+  if (known != requests_.end()) {
+    *known = std::move(request);
+  } else if (requests_.size() < kMaxCodexRequests) {
+    requests_.push_back(std::move(request));
+  }
 }
 
 void CodexState::resolved(const json& params) {
@@ -268,7 +274,10 @@ Sign CodexState::sign() const {
   }
   const CodexRequest* prompt = nullptr;
   const CodexRequest* question = nullptr;
-  for (const CodexRequest& open : requests_) (is_approval(open) ? prompt : question) = &open;
+  for (const CodexRequest& open : requests_) {
+    const CodexRequest*& first = is_approval(open) ? prompt : question;
+    if (first == nullptr) first = &open;
+  }
   if (prompt != nullptr) return Sign{Sense::permission, prompt->detail, prompt->id};
   if (approval) return Sign{Sense::permission};
   if (question != nullptr) return Sign{Sense::question, question->detail, question->id};

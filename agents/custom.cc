@@ -61,7 +61,7 @@ class CustomLink final : public Link {
     co_return Delivery{DeliveryResult::unsupported, "this program has no channel of its own"};
   }
 
-  Task<> answer(PermissionAnswer, std::string) override {
+  Task<> answer(std::string, PermissionAnswer, std::string) override {
     co_return fail(ErrorCode::invalid, "answer", "this program has no channel of its own",
                    "answer in its terminal: agentmesh attach");
   }

@@ -65,6 +65,8 @@ std::string version_of(std::string_view text) {
   return numbers ? std::string(text.substr(0, end)) : std::string();
 }
 
+std::string asked_line(std::string_view text) { return visible_line(text, kMaxSignalDetail); }
+
 bool speaks_of_limit(std::string_view message) {
   std::string lower(message.substr(0, 4 * kMaxSignalDetail));
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });

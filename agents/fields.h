@@ -28,6 +28,9 @@ std::string one_line(std::string_view text);
 // not.
 std::string version_of(std::string_view text);
 
+// What a person is asked to allow: visible_line of at most kMaxSignalDetail bytes.
+std::string asked_line(std::string_view text);
+
 // Does a provider's message speak of a limit of use (as opposed to a passing failure)?
 bool speaks_of_limit(std::string_view message);
 

@@ -43,8 +43,10 @@ std::string prompt_line(const json& hook) {
   const std::string type = text_at(details, "type");
   const auto kind =
       std::ranges::find(kPromptKinds, type, &std::pair<std::string_view, std::string_view>::first);
-  if (what.empty() || kind == kPromptKinds.end()) return one_line(text_at(hook, "message"));
-  return one_line(std::string(kind->second) + ": " + what);
+  if (what.empty() || kind == kPromptKinds.end())
+    return asked_line(text_at(hook, hook.contains("message") ? "message" : "details"));
+  if (type == "mcp") what = dump_json(details);
+  return asked_line(std::string(kind->second) + ": " + what);
 }
 
 // What a tool asks a person: to allow it, or something else.

@@ -20,8 +20,10 @@ namespace agentmesh::agents {
 
 namespace {
 
+using Stage = HeldPrompt::Stage;
+
 template <typename Matches>
-std::vector<HeldPrompt> take_if(std::deque<HeldPrompt>& prompts, Matches matches) {
+std::vector<HeldPrompt> take_if(std::vector<HeldPrompt>& prompts, Matches matches) {
   std::vector<HeldPrompt> taken;
   std::ranges::copy_if(prompts, std::back_inserter(taken), matches);
   std::erase_if(prompts, matches);
@@ -41,6 +43,20 @@ Result<UniqueFd> socket_in(const std::filesystem::path& run_dir, const std::stri
   return entry;
 }
 
+struct Address {
+  sockaddr_un to{};
+
+  explicit Address(const UniqueFd& entry) {
+    to.sun_family = AF_UNIX;
+    fmt::format("/proc/self/fd/{}", entry.get()).copy(to.sun_path, sizeof to.sun_path - 1);
+  }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&to); }
+};
+
+UniqueFd datagram_socket() {
+  return UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
 }  // namespace
 
 void HeldPrompts::hold(HeldPrompt prompt) {
@@ -49,16 +65,48 @@ void HeldPrompts::hold(HeldPrompt prompt) {
     known->socket = std::move(prompt.socket);
     return;
   }
-  if (prompts_.size() == kMaxHeldPrompts) prompts_.pop_front();
-  prompts_.push_back(std::move(prompt));
+  std::erase_if(prompts_, [](const HeldPrompt& one) { return one.socket.empty(); });
+  const bool full = prompts_.size() >= kMaxHeldPrompts;
+  if (full) std::erase_if(prompts_, [](const HeldPrompt& one) { return one.stage == Stage::taken; });
+  if (prompts_.size() < kMaxHeldPrompts) prompts_.push_back(std::move(prompt));
 }
 
-bool HeldPrompts::knows(std::string_view id) const {
-  return std::ranges::find(prompts_, id, &HeldPrompt::id) != prompts_.end();
+const HeldPrompt* HeldPrompts::front() const {
+  const auto found =
+      std::ranges::find_if(prompts_, [](const HeldPrompt& one) { return one.stage != Stage::taken; });
+  return found == prompts_.end() ? nullptr : &*found;
 }
 
-std::vector<HeldPrompt> HeldPrompts::take_call(std::string_view call) {
-  return take_if(prompts_, [&](const HeldPrompt& one) { return one.call == call; });
+const HeldPrompt* HeldPrompts::front(Sense sense) const {
+  const auto found = std::ranges::find_if(
+      prompts_, [&](const HeldPrompt& one) { return one.stage != Stage::taken && one.sense == sense; });
+  return found == prompts_.end() ? nullptr : &*found;
+}
+
+HeldPrompt* HeldPrompts::find(std::string_view id) {
+  const auto found = std::ranges::find(prompts_, id, &HeldPrompt::id);
+  return found == prompts_.end() ? nullptr : &*found;
+}
+
+std::size_t HeldPrompts::open() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(prompts_, [](const HeldPrompt& one) { return one.stage != Stage::taken; }));
+}
+
+// Of equal calls the first that was asked for: one that was allowed stays until its call is over, so that it
+// is not taken for the next.
+std::vector<HeldPrompt> HeldPrompts::take_call(std::string_view call, std::string_view use) {
+  auto found = prompts_.end();
+  if (!use.empty()) found = std::ranges::find(prompts_, use, &HeldPrompt::use);
+  if (found == prompts_.end()) {
+    found = std::ranges::find_if(prompts_, [&](const HeldPrompt& one) {
+      return one.call == call && (one.use.empty() || use.empty());
+    });
+  }
+  if (found == prompts_.end()) return {};
+  std::vector<HeldPrompt> taken = {std::move(*found)};
+  prompts_.erase(found);
+  return taken;
 }
 
 std::vector<HeldPrompt> HeldPrompts::take_id(std::string_view id) {
@@ -69,17 +117,24 @@ std::vector<HeldPrompt> HeldPrompts::take_all() {
   return take_if(prompts_, [](const HeldPrompt&) { return true; });
 }
 
+bool hook_waits(const std::filesystem::path& run_dir, const HeldPrompt& prompt) {
+  if (prompt.socket.empty()) return false;
+  const auto entry = socket_in(run_dir, prompt.socket);
+  if (!entry) return false;
+  const UniqueFd probe = datagram_socket();
+  const Address address(*entry);
+  return ::connect(probe.get(), address.get(), sizeof address.to) == 0;
+}
+
 Result<> answer_hook(const std::filesystem::path& run_dir, const HeldPrompt& prompt,
                      std::string_view output) {
   const auto entry = socket_in(run_dir, prompt.socket);
   if (!entry) return pass(entry.error());
-  const UniqueFd sender(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  fmt::format("/proc/self/fd/{}", entry->get()).copy(address.sun_path, sizeof address.sun_path - 1);
+  const UniqueFd sender = datagram_socket();
+  const Address address(*entry);
   const std::string text = dump_json({{"id", prompt.id}, {"output", output}});
-  const ssize_t sent = ::sendto(sender.get(), text.data(), text.size(), MSG_NOSIGNAL,
-                                reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const ssize_t sent =
+      ::sendto(sender.get(), text.data(), text.size(), MSG_NOSIGNAL, address.get(), sizeof address.to);
   if (sent >= 0) return {};
   if (errno == ECONNREFUSED) return fail(ErrorCode::not_found, "answer", "the hook waits no longer");
   return std::unexpected(os_error("answer", "cannot reach the hook", errno));

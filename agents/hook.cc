@@ -104,7 +104,9 @@ Result<Signal> parse_hook(std::string_view datagram) {
   const std::string event = text_at(*parsed, "event");
   const auto kind = kind_from(event);
   if (!kind) return fail(ErrorCode::invalid, "hook", fmt::format("no such event: '{}'", one_line(event)));
-  Signal signal{*kind, "hook", one_line(text_at(*parsed, "detail")), id_at(*parsed, "id")};
+  const std::string detail = text_at(*parsed, "detail");
+  const bool asks = *kind == SignalKind::permission_asked || *kind == SignalKind::question_asked;
+  Signal signal{*kind, "hook", asks ? asked_line(detail) : one_line(detail), id_at(*parsed, "id")};
   signal.until = from_rfc3339(text_at(*parsed, "until"));
   const bool needs_id = *kind == SignalKind::session_learned || *kind == SignalKind::tool_called;
   if (needs_id && signal.id.empty()) return fail(ErrorCode::invalid, "hook", event + " needs an id");

@@ -38,12 +38,11 @@ class Core : public std::enable_shared_from_this<Core> {
  public:
   Core(LinkContext context, SignalSink sink, std::shared_ptr<OpencodeApi> api, OpencodeTimes times)
       : context_(std::move(context)),
-        sink_(std::move(sink)),
         api_(std::move(api)),
         times_(times),
         sync_timer_(context_.executor),
         painted_(context_.surface == Surface::server) {
-    throttle_.emplace(context_.executor, context_.clock, [this](Signal signal) { tell(std::move(signal)); });
+    throttle_.emplace(context_.executor, context_.clock, std::move(sink));
     if (!context_.session_id.empty()) state_.set_session(context_.session_id);
   }
 
@@ -65,7 +64,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // Static, with the Core as an argument: the Link may end while they wait.
   static Task<Delivery> deliver(std::shared_ptr<Core> self, Message message);
-  static Task<> answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::string reason);
+  static Task<> answer(std::shared_ptr<Core> self, std::string id, PermissionAnswer answer,
+                       std::string reason);
   const std::optional<std::string>& session() const { return state_.session(); }
   const std::string& version() const { return version_; }
   void emit(Signal signal);
@@ -85,10 +85,8 @@ class Core : public std::enable_shared_from_this<Core> {
   void lost(std::string why);
   void wake_sync();
   void emit_all(std::vector<Signal> signals);
-  void tell(Signal signal);
 
   LinkContext context_;
-  SignalSink sink_;
   std::shared_ptr<OpencodeApi> api_;
   OpencodeTimes times_;
   OpencodeState state_;
@@ -98,7 +96,6 @@ class Core : public std::enable_shared_from_this<Core> {
   boost::asio::cancellation_signal sync_stop_;
   WallTime next_activity_{};
   std::string version_;
-  std::string told_permission_;      // the id of the prompt that is open, as far as the sink knows
   std::set<std::string> answering_;  // ids of prompts whose answer is under way
   int failures_ = 0;
   bool connected_ = false;  // the event stream is open
@@ -118,12 +115,6 @@ void Core::emit(Signal signal) {
     next_activity_ = now + times_.activity;
   }
   throttle_->tell(std::move(signal));
-}
-
-void Core::tell(Signal signal) {
-  if (signal.kind == SignalKind::permission_asked) told_permission_ = signal.id;
-  if (signal.kind == SignalKind::permission_closed) told_permission_.clear();
-  sink_(std::move(signal));
 }
 
 void Core::emit_all(std::vector<Signal> signals) {
@@ -314,9 +305,7 @@ Task<Delivery> Core::deliver(std::shared_ptr<Core> self, Message message) {
   co_return outcome.delivery;
 }
 
-// The prompt that was told last, and no other: it is the one the answer is meant for.
-Task<> Core::answer(std::shared_ptr<Core> self, PermissionAnswer answer, std::string reason) {
-  const std::string id = self->told_permission_;
+Task<> Core::answer(std::shared_ptr<Core> self, std::string id, PermissionAnswer answer, std::string reason) {
   if (id.empty()) co_return fail(ErrorCode::not_found, "answer", "no permission prompt is open");
   if (!self->answering_.insert(id).second) {
     co_return fail(ErrorCode::conflict, "answer", "the permission prompt is being answered");
@@ -384,8 +373,8 @@ class OpencodeLink final : public Link {
   bool painted() override { return false; }
   void screen(const ScreenReading&) override {}
   Task<Delivery> deliver(Message message) override { return Core::deliver(core_, std::move(message)); }
-  Task<> answer(PermissionAnswer answer, std::string reason) override {
-    return Core::answer(core_, answer, std::move(reason));
+  Task<> answer(std::string prompt, PermissionAnswer answer, std::string reason) override {
+    return Core::answer(core_, std::move(prompt), answer, std::move(reason));
   }
   std::optional<std::string> session_id() const override { return core_->session(); }
   std::string version() const override { return core_->version(); }

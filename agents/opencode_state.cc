@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -37,8 +36,7 @@ std::string joined(const json& object, std::string_view key) {
   if (found == object.end() || !found->is_array()) return "";
   std::string text;
   for (const json& item : *found) {
-    if (item.is_string() && text.size() < kMaxSignalDetail)
-      text += (text.empty() ? "" : ", ") + item.get<std::string>();
+    if (item.is_string()) text += (text.empty() ? "" : ", ") + item.get<std::string>();
   }
   return text;
 }
@@ -56,7 +54,7 @@ std::string subject(const json& asked) {
   std::string kind = text_at(asked, "permission");
   if (kind.empty()) kind = text_at(asked, "type");
   if (kind.empty()) kind = text_at(asked, "action");
-  return one_line(kind.empty() ? about : kind + ": " + about);
+  return asked_line(kind.empty() ? about : kind + ": " + about);
 }
 
 std::string session_of(const json& properties) { return id_at(properties, "sessionID"); }
@@ -209,7 +207,6 @@ void OpencodeState::on_asked(Asked& open, const json& properties) {
     return;
   }
   open[id] = subject(properties);
-  last_asked_ = id;
   ++generation_;
 }
 
@@ -307,9 +304,6 @@ Result<std::vector<Signal>> OpencodeState::snapshot(const OpencodeSnapshot& answ
 
 void OpencodeState::replace(Asked& open, Asked now) {
   std::erase_if(now, [&](const auto& entry) { return holds(closed_, entry.first); });
-  for (const auto& [id, what] : now) {
-    if (!open.contains(id)) last_asked_ = id;
-  }
   open = std::move(now);
 }
 
@@ -343,17 +337,15 @@ OpencodeState::Summary OpencodeState::summary() const {
   return held_ ? Summary::held : Summary::idle;
 }
 
-// Ids sort by time. The number keeps two prompts for the same thing from looking like one.
+// Ids sort by time.
 std::optional<OpencodeState::Prompt> OpencodeState::prompt() const {
   const bool permission = !permissions_.empty();
   const Asked& open = permission ? permissions_ : questions_;
   if (open.empty()) return std::nullopt;
-  auto found = open.find(last_asked_);
-  if (found == open.end() && told_prompt_) found = open.find(told_prompt_->id);
-  if (found == open.end()) found = std::prev(open.end());
-  const std::string detail =
-      open.size() == 1 ? found->second : one_line(fmt::format("[{} open] {}", open.size(), found->second));
-  return Prompt{permission ? SignalKind::permission_asked : SignalKind::question_asked, found->first, detail};
+  auto found = told_prompt_ ? open.find(told_prompt_->id) : open.end();
+  if (found == open.end()) found = open.begin();
+  const auto& [id, detail] = *found;
+  return Prompt{permission ? SignalKind::permission_asked : SignalKind::question_asked, id, detail};
 }
 
 void OpencodeState::settle_prompt(const std::string& source, Signals& out) {

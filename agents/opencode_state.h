@@ -3,9 +3,9 @@
 // it answers what changed. It folds all sessions into one state, in this order: a permission is open, a
 // question is open, the provider holds us back, a session is busy, idle. So a sub-agent's work is work, and
 // opencode's "idle" while something is asked is not idle.
-// Of several open prompts one is told, the last that was asked; when it closes another one is told in its
-// place, and `closed` comes only with the last: who listens needs to know no ids.
-// It stands any input: garbage, wrong types, unknown events, the same twice, the wrong order.
+// Of several open prompts one is told, the first that was asked, and told until it closes; then the next one
+// is told in its place, and `closed` comes only with the last: who listens needs to know no ids. It stands
+// any input: garbage, wrong types, unknown events, the same twice, the wrong order.
 
 #include "agents/adapter.h"
 
@@ -106,7 +106,6 @@ class OpencodeState {
   std::deque<std::string> tool_calls_;  // ids of calls that were told
   std::optional<std::string> session_;
   std::optional<Signal> held_;  // an error that ended a turn and lasts until the next one
-  std::string last_asked_;      // the id of a prompt
   std::optional<Prompt> told_prompt_;
   bool retell_prompt_ = false;
   Summary told_ = Summary::unknown;

@@ -13,6 +13,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace agentmesh::agents {
@@ -20,16 +21,15 @@ namespace agentmesh::agents {
 namespace {
 
 constexpr Millis kActivityEvery{1'000};  // activity is told at most this often
-constexpr int kFirstPaints = 5;   // always looked at: what is wrong from the start stands in no status file
-constexpr Millis kNaming{300};    // a file says that something is asked; the hook that knows what comes soon
-constexpr Millis kHookLook{100};  // an answer waits for that hook too, kHookLooks times
-constexpr int kHookLooks = 10;
+constexpr int kFirstPaints = 5;  // always looked at: what is wrong from the start stands in no status file
+constexpr Millis kNaming{300};   // a file says that something is asked; the hook that knows what comes soon
 constexpr Millis kHookTakes{5'000};  // from our answer to the hook's word that it has it
 
 // An answer on its way. It outlives the Link when that ends meanwhile.
 struct Answering {
   explicit Answering(const boost::asio::any_io_executor& executor) : timer(executor) {}
   std::string id;
+  PermissionAnswer verdict = PermissionAnswer::deny;
   std::optional<Result<>> outcome;
   boost::asio::steady_timer timer;
 
@@ -86,29 +86,29 @@ class TerminalLink final : public Link {
     co_return Delivery{DeliveryResult::unsupported, "this program has no channel of its own"};
   }
 
-  Task<> answer(PermissionAnswer answer, std::string reason) override {
-    const std::weak_ptr<int> alive = alive_;
-    boost::asio::steady_timer pause(context_.executor);
-    for (int look = 0; look < kHookLooks && asked_by_file() && prompts_.front() == nullptr && !answered_;
-         ++look) {
-      pause.expires_after(kHookLook);
-      co_await pause.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-      if (alive.expired()) co_return fail(ErrorCode::not_found, "answer", "its run has ended");
-    }
-    if (answering_ || answered_)
+  Task<> answer(std::string id, PermissionAnswer answer, std::string reason) override {
+    HeldPrompt* prompt = prompts_.find(id);
+    if (answering_ || answered_ || (prompt != nullptr && prompt->stage == HeldPrompt::Stage::taken))
       co_return fail(ErrorCode::conflict, "answer", "the prompt is being answered");
-    const HeldPrompt* shown = prompts_.front();
+    const bool asked = fold_.sense() == Sense::permission;
+    if (!asked || (!id.empty() && (prompt == nullptr || prompt->sense != Sense::permission)))
+      co_return fail(ErrorCode::not_found, "answer", "the prompt is not open");
     const std::string output = program_.signs->answer(answer, reason);
-    if (fold_.sense() != Sense::permission || shown == nullptr || shown->socket.empty() || output.empty()) {
+    if (prompt == nullptr || prompt->socket.empty() || output.empty()) {
       co_return fail(ErrorCode::invalid, "answer", "no hook of this program waits for an answer",
                      "answer in its terminal: agentmesh attach");
     }
-    const auto pending = std::make_shared<Answering>(context_.executor);
-    pending->id = shown->id;
-    if (auto sent = answer_hook(context_.run_dir, *shown, output); !sent) {
-      prompts_.take_id(pending->id);
+    if (auto sent = answer_hook(context_.run_dir, *prompt, output); !sent) {
+      const bool others = prompts_.open() > 1;
+      drop_dead(Keep::last);
+      tell_shown();
+      if (others) co_return fail(ErrorCode::not_found, "answer", "the prompt is gone: " + sent.error().what);
       co_return fail(ErrorCode::invalid, "answer", sent.error().what);  // keys are left
     }
+    prompt->stage = HeldPrompt::Stage::sent;
+    const auto pending = std::make_shared<Answering>(context_.executor);
+    pending->id = id;
+    pending->verdict = answer;
     answering_ = pending;
     pending->timer.expires_after(kHookTakes);
     co_await pending->timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
@@ -129,46 +129,108 @@ class TerminalLink final : public Link {
     const auto parsed = parse_json(datagram.text, "hook", JsonLimits{.bytes = kMaxHookBytes, .depth = 16});
     if (!parsed || !parsed->is_object()) return false;
     if (status_) status_->look();
-    const std::string id = id_at(*parsed, "id");
-    const std::string call = id_at(*parsed, "call");
-    if (parsed->contains("taken")) return taken(id);
+    HeldPrompt prompt{.id = id_at(*parsed, "id"), .call = id_at(*parsed, "call")};
+    if (parsed->contains("taken")) return taken(prompt.id);
     if (!parsed->contains("hook")) return false;
     HookSaid said = program_.signs->hook((*parsed)["hook"]);
+    prompt.use = id_at((*parsed)["hook"], "tool_use_id");
+    prompt.socket = socket_of(datagram);
     const bool again = whole_at(*parsed, "repeat").value_or(0) > 0;
-    if (again && !by_hooks() && !asked_by_file()) {  // a person has answered it
-      prompts_.take_id(id);
-      release({HeldPrompt{.id = id, .socket = socket_of(datagram)}});
-      if (said.sign && asks(said.sign->sense)) take(Rung::hook, Sign{});  // its first word may have come late
-      return true;
-    }
-    if (said.sign && asks(said.sign->sense)) {
-      said.sign->id = id;
-      prompts_.hold({id, said.sign->detail, call, socket_of(datagram)});
-    }
-    if (said.call_over) release(prompts_.take_call(call));
-    if (said.sign && by_hooks() && !asks(said.sign->sense)) release(prompts_.take_all());
     for (Signal& signal : said.news) {
-      if (signal.kind == SignalKind::tool_called && signal.detail.empty()) signal.detail = call;
+      if (signal.kind == SignalKind::tool_called && signal.detail.empty()) signal.detail = prompt.call;
       if (!again) tell_news(std::move(signal));
     }
-    tell_file_word();
-    if (said.sign && (!again || by_hooks())) take(Rung::hook, std::move(*said.sign));
+    if (said.call_over) release(prompts_.take_call(prompt.call, prompt.use));
+    if (said.sign && asks(said.sign->sense)) {
+      prompt.sense = said.sign->sense;
+      prompt.detail = said.sign->detail;
+      again ? asked_again(std::move(prompt)) : asked(std::move(prompt));
+    } else if (said.sign && !again) {
+      told_otherwise(std::move(*said.sign));
+    } else {
+      tell_shown();
+    }
     return true;
+  }
+
+  void asked(HeldPrompt prompt) {
+    if (prompt.id.empty()) prompt.id = fmt::format("prompt-{}", ++unnamed_);
+    hold(std::move(prompt));
+    tell_file_word();
+    if (const HeldPrompt* shown = prompts_.front()) take(Rung::hook, sign_of(*shown));
+  }
+
+  // A hook that still waits. Known already: nothing new is asked.
+  void asked_again(HeldPrompt prompt) {
+    if (!by_hooks() && !asked_by_file()) {  // a person has answered it
+      prompts_.take_id(prompt.id);
+      release({std::move(prompt)});
+      return take(Rung::hook, Sign{});  // its first word may have come late
+    }
+    const bool known = prompts_.find(prompt.id) != nullptr;
+    if (!known && !hook_waits(context_.run_dir, prompt)) return;  // it was let go meanwhile
+    hold(std::move(prompt));
+    tell_shown();
+  }
+
+  void hold(HeldPrompt prompt) {
+    prompts_.hold(std::move(prompt));
+    drop_dead(Keep::last);
+    answered_ = answered_ && prompts_.front() == nullptr;
+  }
+
+  // A hook says something else than that it asks. That a call begins or ends is no proof that nothing is
+  // asked of another one; while the hook of one waits, it is open.
+  void told_otherwise(Sign sign) {
+    if (by_hooks() && sign.sense != Sense::busy) release(prompts_.take_all());
+    if (by_hooks()) drop_dead(Keep::none);
+    tell_file_word();
+    const HeldPrompt* shown = sign.sense == Sense::busy ? prompts_.front() : nullptr;
+    take(Rung::hook, shown != nullptr ? sign_of(*shown) : std::move(sign));
+  }
+
+  static Sign sign_of(const HeldPrompt& prompt) { return {prompt.sense, prompt.detail, prompt.id}; }
+
+  // Prompts whose hook waits no longer are gone: the program ends it on "no". The last one may be open still,
+  // its hook killed by something else.
+  enum class Keep { none, last };
+  void drop_dead(Keep keep) {
+    const std::size_t least = keep == Keep::last ? 1 : 0;
+    while (const HeldPrompt* shown = prompts_.open() > least ? prompts_.front() : nullptr) {
+      if (hook_waits(context_.run_dir, *shown)) return;
+      release(prompts_.take_id(std::string(shown->id)));
+    }
+  }
+
+  // The first that is open, when it is another one than before.
+  void tell_shown() {
+    tell_file_word();
+    const HeldPrompt* shown = prompts_.front();
+    if (by_hooks() && shown != nullptr && told_prompt_ != shown->id) take(Rung::hook, sign_of(*shown));
   }
 
   static std::string socket_of(const HookDatagram& datagram) {
     const std::string name = std::filesystem::path(datagram.sender).filename().string();
     return name == "." || name == ".." ? std::string() : name;
   }
+  static bool asks_kind(SignalKind kind) {
+    return kind == SignalKind::permission_asked || kind == SignalKind::question_asked;
+  }
   static bool asks(Sense sense) { return sense == Sense::permission || sense == Sense::question; }
   bool by_hooks() const { return !file_word_.has_value(); }
   bool asked_by_file() const { return file_word_ && asks(file_word_->sense); }
 
   bool taken(const std::string& id) {
-    if (!answering_ || answering_->id != id) return false;
-    prompts_.take_id(id);
+    HeldPrompt* prompt = prompts_.find(id);
+    if (prompt == nullptr || prompt->stage != HeldPrompt::Stage::sent) return false;
+    prompt->stage = HeldPrompt::Stage::taken;
+    if (answering_ && answering_->id == id) {
+      // No hook tells the end of a call that was refused.
+      if (answering_->verdict == PermissionAnswer::deny) prompts_.take_id(id);
+      std::exchange(answering_, nullptr)->settle({});
+    }
     answered_ = prompts_.front() == nullptr;
-    std::exchange(answering_, nullptr)->settle({});
+    tell_shown();
     return true;
   }
 
@@ -206,8 +268,8 @@ class TerminalLink final : public Link {
 
   // The file knows that something is asked, a hook what.
   Sign named(Sign sign) const {
-    const HeldPrompt* shown = prompts_.front();
-    if (!asks(sign.sense) || shown == nullptr) return sign;
+    const HeldPrompt* shown = asks(sign.sense) ? prompts_.front(sign.sense) : nullptr;
+    if (shown == nullptr) return sign;
     sign.id = shown->id;
     if (!shown->detail.empty()) sign.detail = shown->detail;
     return sign;
@@ -227,12 +289,26 @@ class TerminalLink final : public Link {
   }
 
   void take(Rung rung, Sign sign) {
+    const bool asked = asks(fold_.sense());
     std::vector<Signal> signals = fold_.told(rung, std::move(sign));
     answered_ = answered_ && signals.empty();
     if (fold_.known() && !std::exchange(ready_, true)) {
       throttle_.tell({SignalKind::ready, std::string(to_string(rung))});
     }
-    for (Signal& signal : signals) throttle_.tell(std::move(signal));
+    for (Signal& signal : signals) {
+      if (asks_kind(signal.kind)) told_prompt_ = signal.id;
+      throttle_.tell(std::move(signal));
+    }
+    if (asked && !asks(fold_.sense())) shown_gone(rung);
+  }
+
+  // Title or screen show that a person has answered the prompt that was told, or all of them.
+  void shown_gone(Rung rung) {
+    told_prompt_.clear();
+    if (!by_hooks() || prompts_.front() == nullptr || rung == Rung::hook) return;
+    if (rung == Rung::screen) return release(prompts_.take_all());
+    if (rung == Rung::title) release(prompts_.take_id(std::string(prompts_.front()->id)));
+    tell_shown();
   }
 
   LinkContext context_;
@@ -245,6 +321,8 @@ class TerminalLink final : public Link {
   std::optional<StatusFolder> status_;
   std::optional<Sign> file_word_;  // what the status file says, without names
   HeldPrompts prompts_;
+  std::string told_prompt_;  // the id of what was told to be asked
+  std::uint64_t unnamed_ = 0;
   std::shared_ptr<Answering> answering_;
   WallTime next_activity_{};
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for handlers that come after our end

@@ -1,9 +1,11 @@
 #include "base/text.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
@@ -79,6 +81,45 @@ bool steers_terminal(std::string_view character) {
 bool is_plain(std::string_view character, std::string_view before) {
   const bool joins = !before.empty() && static_cast<unsigned char>(before.back()) >= 0x80;
   return !steers_terminal(character) && !is_invisible(character) && (joins || !is_joiner(character));
+}
+
+char32_t code_point(std::string_view character) {
+  constexpr std::array<unsigned, 5> kHead = {0, 0x7F, 0x1F, 0x0F, 0x07};
+  char32_t code = static_cast<unsigned char>(character[0]) & kHead[character.size()];
+  for (const char c : character.substr(1)) code = (code << 6U) | (static_cast<unsigned char>(c) & 0x3FU);
+  return code;
+}
+
+// As visible_line shows it. U+2400 and the following are pictures of the control characters.
+std::string visible(std::string_view character) {
+  if (character == "\n") return "⏎";
+  const auto byte = static_cast<unsigned char>(character[0]);
+  if (byte < 0x20) return {'\xE2', '\x90', static_cast<char>(0x80 + byte)};
+  if (byte == 0x7F) return "␡";
+  const bool breaks = character == "\u2028" || character == "\u2029";
+  const bool unseen = steers_terminal(character) || is_invisible(character) || is_joiner(character) || breaks;
+  if (!unseen) return std::string(character);
+  return fmt::format("\\u{:04x}", static_cast<std::uint32_t>(code_point(character)));
+}
+
+constexpr std::string_view kCutHead = "… (+";
+constexpr std::string_view kCutTail = " bytes)";
+constexpr std::size_t kMaxCutMark = 36;
+
+struct MarkedText {
+  std::string_view text;
+  std::size_t hidden = 0;
+};
+
+MarkedText without_mark(std::string_view text) {
+  const std::size_t at = text.ends_with(kCutTail) ? text.rfind(kCutHead) : std::string_view::npos;
+  if (at == std::string_view::npos) return {text};
+  const std::string_view digits =
+      text.substr(at + kCutHead.size(), text.size() - kCutTail.size() - at - kCutHead.size());
+  std::uint32_t hidden = 0;
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), hidden);
+  if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size()) return {text};
+  return {text.substr(0, at), hidden};
 }
 
 struct Unit {
@@ -175,6 +216,30 @@ std::string one_line(std::string_view text) {
   std::string line = plain_text(text.substr(0, 4 * kMaxShown));
   std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return cut_utf8(line, kMaxShown);
+}
+
+std::string cut_mark(std::size_t bytes) { return fmt::format("{}{}{}", kCutHead, bytes, kCutTail); }
+
+bool is_cut(std::string_view text) { return text.contains(kCutHead); }
+
+std::string visible_line(std::string_view text, std::size_t bytes) {
+  const auto [body, hidden] = without_mark(text);
+  std::string line;
+  std::size_t fits = 0;  // of the line, with a mark behind it; so far is `shown` of the text
+  std::size_t shown = 0;
+  std::size_t at = 0;
+  for (; at < body.size() && line.size() <= bytes;
+       at += std::max<std::size_t>(utf8_length(body.substr(at)), 1)) {
+    if (line.size() + kMaxCutMark <= bytes) {
+      fits = line.size();
+      shown = at;
+    }
+    const std::size_t length = utf8_length(body.substr(at));
+    line += length == 0 ? std::string(kReplacement) : visible(body.substr(at, length));
+  }
+  const bool whole = line.size() <= bytes && (hidden == 0 || line.size() + kMaxCutMark <= bytes);
+  if (whole) return hidden == 0 ? line : line + cut_mark(hidden);
+  return line.substr(0, fits) + cut_mark(body.size() - shown + hidden);
 }
 
 std::string cut_utf8(std::string_view text, std::size_t bytes) {

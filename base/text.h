@@ -21,6 +21,14 @@ std::string to_utf8(std::string_view bytes);
 std::string plain_text(std::string_view terminal_bytes);
 // What somebody typed, as it may stand in an error: one line of at most 80 bytes of plain_text.
 std::string one_line(std::string_view text);
+// What somebody is to judge, on one line: nothing is left out untold. Control characters, marks that turn the
+// direction of text and those without a width are shown ("␛", "⏎", "\u202e"), bytes that are not UTF-8 as
+// U+FFFD. At most so many bytes, of which the last tell how many are not shown: "… (+12 bytes)"; what an
+// earlier cut left out is counted in.
+std::string visible_line(std::string_view text, std::size_t bytes);
+std::string cut_mark(std::size_t bytes);  // "… (+12 bytes)"
+// The text has a cut's mark.
+bool is_cut(std::string_view text);
 // At most so many bytes of UTF-8, cut between characters.
 std::string cut_utf8(std::string_view text, std::size_t bytes);
 std::vector<std::string_view> split(std::string_view text, char separator);

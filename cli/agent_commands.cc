@@ -270,11 +270,19 @@ Result<int> print_json_text(const Result<std::string>& text) {
 Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
   const auto path = agent_path(arguments, "/permission");
   if (!path) return pass(path.error());
-  const auto answer = call_json(
-      "POST", *path,
-      {{"answer", verdict}, {"reason", arguments.text("--reason")}, {"prompt", arguments.text("--prompt")}});
+  const auto answer = call_json("POST", *path,
+                                {{"answer", verdict},
+                                 {"reason", arguments.text("--reason")},
+                                 {"prompt", arguments.text("--prompt")},
+                                 {"yes", arguments.has("--yes")}});
   if (!answer) return pass(answer.error());
-  print(arguments.json() ? answer->dump() + "\n" : fmt::format("{}: {}\n", arguments.text("NAME"), verdict));
+  if (arguments.json()) {
+    print(answer->dump() + "\n");
+    return 0;
+  }
+  const std::string prompt = text_of(*answer, "prompt");
+  print(fmt::format("{}: {} {}{}\n", arguments.text("NAME"), verdict, text_of(*answer, "detail"),
+                    prompt.empty() ? "" : fmt::format(" (prompt {})", prompt)));
   return 0;
 }
 

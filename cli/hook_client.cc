@@ -33,24 +33,39 @@ namespace {
 
 constexpr std::array<std::size_t, 3> kTextBytes = {1000, 200, 40};
 constexpr std::size_t kMaxItems = 30;
+constexpr std::size_t kMaxKey = 100;
 constexpr int kMaxDepth = 6;
 constexpr std::size_t kMaxAnswer = 64 * 1024;
 constexpr unsigned kQuickSeconds = 2;
 constexpr std::array<std::string_view, 4> kDropped = {"transcript_path", "tool_response", "llm_request",
                                                       "llm_response"};
 
+std::string cut_text(const std::string& text, std::size_t length) {
+  const std::string kept = cut_utf8(text, length);
+  return kept.size() == text.size() ? text : kept + cut_mark(text.size() - kept.size());
+}
+
+// What is left out is told: cut_mark.
 json cut(const json& value, std::size_t length, int depth) {
-  if (value.is_string()) return value.get<std::string>().substr(0, length);
+  if (value.is_string()) return cut_text(value.get<std::string>(), length);
   if (!value.is_structured()) return value;
-  if (depth == kMaxDepth) return nullptr;
+  if (depth == kMaxDepth) return cut_mark(dump_json(value).size());
   json out = value.is_array() ? json::array() : json::object();
+  std::size_t left_out = 0;
   for (const auto& [key, member] : value.items()) {
-    if (out.size() == kMaxItems) break;
-    if (value.is_array()) {
+    if (out.size() == kMaxItems) {
+      left_out += dump_json(member).size();
+    } else if (value.is_array()) {
       out.push_back(cut(member, length, depth + 1));
     } else {
-      out[key.substr(0, 100)] = cut(member, length, depth + 1);
+      out[cut_text(key, kMaxKey)] = cut(member, length, depth + 1);
     }
+  }
+  if (left_out == 0) return out;
+  if (value.is_array()) {
+    out.push_back(cut_mark(left_out));
+  } else {
+    out["more"] = cut_mark(left_out);
   }
   return out;
 }
@@ -170,7 +185,10 @@ std::string hook_datagram(const json& envelope, const json& hook) {
   }
   json least = json::object();
   for (const std::string_view key : {"hook_event_name", "session_id", "tool_name"}) {
-    if (hook.contains(key)) least[key] = cut(hook[key], 100, kMaxDepth);
+    if (hook.contains(key)) least[key] = cut(hook[key], kMaxKey, kMaxDepth);
+  }
+  for (const std::string_view key : {"tool_input", "details"}) {
+    if (hook.contains(key)) least[key] = cut_mark(dump_json(hook[key]).size());
   }
   message["hook"] = std::move(least);
   return dump_json(message);

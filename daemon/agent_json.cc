@@ -165,7 +165,7 @@ json explain_json(const Entry& entry, WallTime now) {
               {"phase_since", to_rfc3339(agent.phase_since)},
               {"condition", wd::to_string(agent.live.condition)},
               {"signal", std::move(signal)},
-              {"prompt", text_or_null(entry.prompt)},
+              {"prompt", text_or_null(entry.prompt.id)},
               {"last_activity", to_rfc3339(agent.live.last_activity)},
               {"has_work", wd::has_work(agent)},
               {"run", agent.run.value},

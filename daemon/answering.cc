@@ -1,5 +1,12 @@
 #include "daemon/answering.h"
 
+#include "base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -9,6 +16,10 @@ namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 constexpr Millis kTaken{5'000};  // from the last key to a prompt that is gone: a title comes within 1.5 s
+constexpr Millis kStill{100};    // between two pictures that must be alike before a key is pressed
+constexpr int kLooks = 10;
+constexpr Millis kNamed{
+    1'000};  // a status file says that something is asked; the hook that knows what comes soon
 
 std::unexpected<Error> not_asked(const AgentName& agent) {
   return fail(ErrorCode::conflict, "permission", fmt::format("{} does not ask for permission", agent.str()),
@@ -28,22 +39,102 @@ std::vector<std::string> keys_for(const Entry& entry, agents::PermissionAnswer v
   return {keys.begin(), keys.end()};
 }
 
+// Letters and digits, and what is not ASCII: neither a line's break nor a frame changes them.
+std::string words_of(std::string_view text) {
+  std::string words;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0) words += c;
+  }
+  return words;
+}
+
+// The words, and behind them what a program says of its command: "make (builds all) [in src]".
+bool described(std::string_view on_screen, const std::string& words) {
+  for (std::size_t at = 0; (at = on_screen.find_first_of("([", at)) != std::string_view::npos; ++at) {
+    if (!words.empty() && words_of(on_screen.substr(0, at)) == words) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-Task<> Answering::answer(AgentName agent, agents::PermissionAnswer verdict, std::string reason,
-                         std::optional<std::string> prompt) {
-  Entry* entry = parts_.supervisor.find(agent.str());
+bool same_prompt(std::string_view told, std::string_view on_screen) {
+  constexpr std::array<std::string_view, 2> kCommands = {"Bash", "Shell"};
+  const std::size_t colon = told.find(": ");
+  const std::string_view kind = colon == std::string_view::npos ? "" : told.substr(0, colon);
+  const bool other_kind =
+      !kind.empty() && !kind.contains(' ') && std::ranges::find(kCommands, kind) == kCommands.end();
+  const std::string_view subject = kind.empty() || kind.contains(' ') ? told : told.substr(colon + 2);
+  const std::string_view shown_part = subject.substr(0, subject.rfind("… (+"));
+  const std::string screen = words_of(on_screen);
+  if (screen.empty()) return false;
+  if (other_kind) return screen.contains(words_of(shown_part.substr(shown_part.rfind('/') + 1)));
+  const auto agrees = [&](const std::string& words) {
+    return words.starts_with(screen) || (is_cut(told) && screen.starts_with(words)) ||
+           described(on_screen, words);
+  };
+  return agrees(words_of(shown_part)) || agrees(words_of(kind) + words_of(shown_part));
+}
+
+// The one that the answer is for, once its name is known where its runner gives it one.
+Task<OpenPrompt> Answering::open_prompt(AgentName agent, const Answer& asked) {
+  const auto find = [&] { return parts_.supervisor.find(agent.str()); };
+  const auto nameless = [&] {
+    const Entry* entry = find();
+    const auto adapter =
+        entry == nullptr ? nullptr : agents::find_adapter(entry->spec.runner).value_or(nullptr);
+    return asks(entry) && entry->prompt.id.empty() && adapter != nullptr && adapter->facts().own_answer;
+  };
+  if (nameless()) co_await parts_.supervisor.until(kNamed, [&] { return !nameless(); });
+  const Entry* entry = find();
   if (!asks(entry)) co_return not_asked(agent);
-  if (prompt && *prompt != entry->prompt) {
-    co_return fail(ErrorCode::conflict, "permission", fmt::format("the prompt '{}' is not open", *prompt),
-                   fmt::format("agentmesh explain {}", agent.str()));
+  const OpenPrompt& open = entry->prompt;
+  if (asked.prompt.value_or(open.id) == open.id && asked.detail.value_or(open.detail) == open.detail)
+    co_return open;
+  co_return fail(
+      ErrorCode::conflict, "permission",
+      fmt::format("the prompt '{}' is not open", asked.prompt->empty() ? *asked.detail : *asked.prompt),
+      fmt::format("agentmesh explain {}", agent.str()));
+}
+
+Task<OpenPrompt> Answering::answer(AgentName agent, Answer asked) {
+  const auto open = co_await open_prompt(agent, asked);
+  if (!open) co_return pass(open.error());
+  Entry* entry = parts_.supervisor.find(agent.str());
+  const bool allows = asked.verdict != agents::PermissionAnswer::deny;
+  if (allows && asked.if_cut == IfCut::refuse && is_cut(open->detail)) {
+    co_return fail(
+        ErrorCode::denied, "permission", "what is asked is too long to be shown whole",
+        fmt::format("read it in its terminal: agentmesh attach {0}; then: agentmesh approve {0} --yes",
+                    agent.str()));
   }
   const std::uint64_t prompts = entry->prompts;
-  auto done = co_await entry->link->answer(verdict, reason);
-  if (!done && done.error().code == ErrorCode::invalid) done = co_await by_keys(agent, verdict, prompts);
+  auto done = co_await entry->link->answer(open->id, asked.verdict, asked.reason);
+  if (!done && done.error().code == ErrorCode::invalid)
+    done = co_await by_keys(agent, asked.verdict, prompts);
   if (!done) co_return pass(done.error());
-  parts_.events.add(agent.str(), verdict == agents::PermissionAnswer::deny ? "denied" : "approved", reason);
-  co_return Result<>{};
+  parts_.events.add(agent.str(), allows ? "approved" : "denied",
+                    asked.reason.empty() ? shown(*open) : fmt::format("{}: {}", shown(*open), asked.reason));
+  co_return *open;
+}
+
+// What the pane shows when it does not change: two readings in a row that are alike. Errors: conflict,
+// Tmux's.
+Task<agents::ScreenReading> Answering::still_screen(AgentName agent, tmux::PaneId pane) {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  std::optional<agents::ScreenReading> before;
+  for (int look = 0; look < kLooks; ++look) {
+    const auto picture = co_await parts_.tmux.capture(pane, 0, tmux::Rendering::colour);
+    if (!picture) co_return pass(picture.error());
+    const Entry* entry = parts_.supervisor.find(agent.str());
+    if (!asks(entry)) co_return not_asked(agent);
+    auto reading = reading_of(*entry, *picture);
+    if (before == reading) co_return reading;
+    before = std::move(reading);
+    timer.expires_after(kStill);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+  co_return fail(ErrorCode::conflict, "permission", "the screen does not stand still");
 }
 
 Task<> Answering::by_keys(AgentName agent, agents::PermissionAnswer verdict, std::uint64_t prompts) {
@@ -59,12 +150,17 @@ Task<> Answering::by_keys(AgentName agent, agents::PermissionAnswer verdict, std
   // Asked under the pane's lock, right before the first key.
   const auto shows_prompt = [this, agent, prompts,
                              id = pane->id]() -> asio::awaitable<std::optional<std::string>> {
-    const auto picture = co_await parts_.tmux.capture(id, 0, tmux::Rendering::colour);
-    if (!picture) co_return describe(picture.error());
+    const auto reading = co_await still_screen(agent, id);
+    if (!reading) co_return describe(reading.error());
     Entry* now = parts_.supervisor.find(agent.str());
     if (!asks(now) || now->prompts != prompts) co_return "the prompt is gone";
-    if (reading_of(*now, *picture).meaning != agents::ScreenMeaning::permission)
+    if (reading->meaning != agents::ScreenMeaning::permission)
       co_return "the screen does not show the prompt";
+    // A status file that names no prompt has no words of it.
+    const bool worded = !now->prompt.id.empty() || now->prompt.source != "status";
+    const bool both = worded && !now->prompt.detail.empty() && !reading->detail.empty();
+    if (both && !same_prompt(now->prompt.detail, reading->detail))
+      co_return fmt::format("the screen shows another prompt: {}", reading->detail);
     now->typed_at = parts_.clock.now();
     co_return std::nullopt;
   };

@@ -1,8 +1,8 @@
 #pragma once
 // Answers an open permission prompt: through the runner's own channel where it has one, else by the keys that
 // the runner understands, pressed only while its screen shows the prompt, under the pane's lock. An answer is
-// for one prompt: one that came in its place meanwhile is not answered. It says so when it is not known
-// whether the answer was taken.
+// for one prompt, fixed before anything is done and named to whoever asked and in `events`: one that came in
+// its place meanwhile is not answered. It says so when it is not known whether the answer was taken.
 
 #include "daemon/panes.h"
 #include "daemon/supervisor.h"
@@ -22,18 +22,36 @@ struct AnsweringParts {
   const Clock& clock;
 };
 
+// What is told of a prompt may be too long to be shown whole.
+enum class IfCut { refuse, answer };
+
+struct Answer {
+  agents::PermissionAnswer verdict = agents::PermissionAnswer::deny;
+  std::string reason;
+  // What it was decided for: the id that `explain` shows, and what is asked. None: whatever is open.
+  std::optional<std::string> prompt = {};
+  std::optional<std::string> detail = {};
+  IfCut if_cut = IfCut::refuse;  // of allow; anything may be refused
+};
+
+// The screen's words for what is asked belong to the prompt that was told: the same letters and digits,
+// whatever stands between them, as far as both are shown; of what is no command, the name of the file or
+// thing.
+bool same_prompt(std::string_view told, std::string_view on_screen);
+
 class Answering {
  public:
   explicit Answering(AnsweringParts parts) : parts_(parts) {}
 
-  // `prompt` is the id that `explain` shows; none: the one that is open. Errors: conflict (nothing is asked,
-  // another prompt is open, or the screen does not show it), invalid (this runner takes no answer from here),
-  // timeout (answered, and the prompt is still open), those of Link::answer and Tmux.
-  Task<> answer(AgentName agent, agents::PermissionAnswer verdict, std::string reason,
-                std::optional<std::string> prompt);
+  // Gives the prompt that was answered. Errors: conflict (nothing is asked, another prompt is open, or the
+  // screen does not show it), denied (it is not shown whole), invalid (this runner takes no answer from
+  // here), timeout (answered, and the prompt is still open), those of Link::answer and Tmux.
+  Task<OpenPrompt> answer(AgentName agent, Answer asked);
 
  private:
+  Task<OpenPrompt> open_prompt(AgentName agent, const Answer& asked);
   Task<> by_keys(AgentName agent, agents::PermissionAnswer verdict, std::uint64_t prompts);
+  Task<agents::ScreenReading> still_screen(AgentName agent, tmux::PaneId pane);
 
   AnsweringParts parts_;
 };

@@ -301,17 +301,24 @@ class Control {
     const auto answer = json_string(*body, "answer", "");
     const auto reason = json_string(*body, "reason", "");
     const auto prompt = json_string(*body, "prompt", "");
-    if (!answer || !reason || !prompt || (*answer != "allow" && *answer != "deny")) {
+    const auto yes = json_bool(*body, "yes", false);
+    if (!answer || !reason || !prompt || !yes || (*answer != "allow" && *answer != "deny")) {
       co_return fail(ErrorCode::invalid, "permission", "'answer' must be allow or deny");
     }
     const AgentName name = (*entry)->agent.name;
     const auto verdict =
         *answer == "allow" ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny;
     const auto which = prompt->empty() ? std::nullopt : std::optional(*prompt);
-    if (auto done = co_await parts_.answering.answer(name, verdict, *reason, which); !done) {
-      co_return pass(done.error());
-    }
-    co_return ok(json{{"agent", name.str()}, {"answer", *answer}});
+    const auto done =
+        co_await parts_.answering.answer(name, {.verdict = verdict,
+                                                .reason = *reason,
+                                                .prompt = which,
+                                                .if_cut = *yes ? IfCut::answer : IfCut::refuse});
+    if (!done) co_return pass(done.error());
+    co_return ok(json{{"agent", name.str()},
+                      {"answer", *answer},
+                      {"prompt", done->id.empty() ? json(nullptr) : json(done->id)},
+                      {"detail", done->detail.empty() ? json(nullptr) : json(done->detail)}});
   }
 
   // The pane's picture; of a server, which has none, what it printed.

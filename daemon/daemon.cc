@@ -189,7 +189,7 @@ class Daemon {
     };
     hooks.nudge = [this](Entry& entry, const wd::Nudge& nudge) { mailbox_.nudge(entry.agent.name, nudge); };
     hooks.answer = [this](Entry& entry, const wd::Answer& asked) {
-      spawn_logged(io_, "permission", answer(entry.agent.name, asked.verdict));
+      spawn_logged(io_, "permission", answer(entry.agent.name, asked));
     };
     hooks.report = [this](Entry& entry, wd::WriteCrashReport asked) {
       return report(entry, std::move(asked));
@@ -218,12 +218,15 @@ class Daemon {
   }
 
   // Posted: never inside the step that asked.
-  asio::awaitable<void> answer(AgentName agent, wd::Verdict verdict) {
+  asio::awaitable<void> answer(AgentName agent, wd::Answer asked) {
     co_await asio::post(io_, asio::use_awaitable);
-    const bool allow = verdict == wd::Verdict::allow;
+    const bool allow = asked.verdict == wd::Verdict::allow;
     const auto done = co_await answering_.answer(
-        agent, allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
-        "the policy on_permission", std::nullopt);
+        agent, {.verdict = allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
+                .reason = "the policy on_permission",
+                .prompt = asked.prompt,
+                .detail = asked.detail,
+                .if_cut = IfCut::answer});
     if (!done) log_error(done.error());
   }
 

@@ -61,7 +61,8 @@ std::optional<wd::Signal> watchdog_signal(const agents::Signal& signal, RunId ru
                     .at = at,
                     .source = native(signal) ? wd::Source::native : wd::Source::inferred,
                     .until = signal.until,
-                    .detail = signal.detail};
+                    .detail = signal.detail,
+                    .id = signal.id};
 }
 
 bool proves_change(const agents::Signal& signal) {

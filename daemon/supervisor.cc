@@ -384,11 +384,16 @@ void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signa
   note_change();
 }
 
+std::string shown(const OpenPrompt& prompt) {
+  const std::string what = prompt.detail.empty() ? "a permission" : prompt.detail;
+  return prompt.id.empty() ? what : fmt::format("{} (prompt {})", what, prompt.id);
+}
+
 void Supervisor::note_prompt(Entry& entry, const agents::Signal& signal) {
   if (signal.kind == agents::SignalKind::permission_asked) {
-    entry.prompt = signal.id;
+    entry.prompt = {signal.id, signal.detail, signal.source};
   } else if (signal.kind == agents::SignalKind::permission_closed) {
-    entry.prompt.clear();
+    entry.prompt = {};
   } else {
     return;
   }

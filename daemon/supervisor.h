@@ -68,6 +68,13 @@ struct DecidingSignal {
   WallTime at{};
 };
 
+struct OpenPrompt {
+  std::string id;  // empty: it was told without, as by a screen
+  std::string detail;
+  std::string source;  // of the signal
+};
+std::string shown(const OpenPrompt& prompt);  // "Bash: make (prompt 5f3a)"
+
 struct Entry {
   Entry(boost::asio::io_context& io, AgentRow row, LoopWatch loop_watch);
 
@@ -78,10 +85,10 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
-  LoopWatch loops;      // of the link's run
-  RunId up_run;         // the newest run that was seen up
-  WallTime typed_at{};  // when we pressed keys in its pane last
-  std::string prompt;   // the id of the permission prompt that was told last; mostly the runner gives none
+  LoopWatch loops;            // of the link's run
+  RunId up_run;               // the newest run that was seen up
+  WallTime typed_at{};        // when we pressed keys in its pane last
+  OpenPrompt prompt;          // the permission prompt that was told last
   std::uint64_t prompts = 0;  // counts prompts that opened or closed
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
   std::optional<DecidingSignal> last_signal;

@@ -74,9 +74,11 @@ struct Nudge {  // verified delivery: types nothing into a dialog, a draft or an
 };
 
 enum class Verdict { deny, allow };
-struct Answer {  // of the open permission prompt, through the runner's own channel first
+struct Answer {  // of this permission prompt and no other, through the runner's own channel first
   RunId run;
   Verdict verdict = Verdict::deny;
+  std::string prompt;  // its id; empty: it was told without
+  std::string detail;
 };
 
 enum class NotifyKind { permission, question, login, usage_limit, stuck, nudge_blocked };

@@ -230,6 +230,7 @@ struct AgentRecord {
 struct Live {
   Condition condition = Condition::unknown;
   std::string detail;  // the condition's reason for people; may be empty
+  std::string prompt;  // waiting_permission: the id of the prompt that was told last; may be empty
   WallTime condition_since{};
   WallTime status_since{};
   std::optional<WallTime> wake_at;

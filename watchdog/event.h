@@ -121,6 +121,7 @@ struct Signal {
   Source source = Source::inferred;
   std::optional<WallTime> until;  // rate_limited
   std::string detail;             // for people: the command that wants permission, the limit's text
+  std::string id;                 // permission_asked: of the prompt; may be empty
 };
 
 enum class WorkState { none, open };

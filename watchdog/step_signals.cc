@@ -67,14 +67,17 @@ void on_turn_ended(Change& c) {
 }
 
 void on_permission(Change& c, const Signal& event) {
-  const Live& live = c.agent.live;
-  const bool known = live.condition == Condition::waiting_permission && live.detail == event.detail;
-  c.agent.live.turn_open = true;
+  Live& live = c.agent.live;
+  const bool same = live.detail == event.detail && live.prompt == event.id;
+  const bool known = live.condition == Condition::waiting_permission && same;
+  live.turn_open = true;
+  live.prompt = event.id;
   set_condition(c, Condition::waiting_permission, event.detail);
   if (known) return;
   c.act(Notify{NotifyKind::permission, event.detail});
-  if (c.policy.on_permission == OnPermission::deny) c.act(Answer{c.agent.run, Verdict::deny});
-  if (c.policy.on_permission == OnPermission::allow_in_sandbox) c.act(Answer{c.agent.run, Verdict::allow});
+  if (c.policy.on_permission == OnPermission::ask) return;
+  const bool deny = c.policy.on_permission == OnPermission::deny;
+  c.act(Answer{c.agent.run, deny ? Verdict::deny : Verdict::allow, event.id, event.detail});
 }
 
 void on_question(Change& c, const Signal& event) {

@@ -282,18 +282,21 @@ TEST_F(CodexLinkTest, NothingIsSaidWhileAPermissionIsOpen) {
   start_idle();
   ask();
   EXPECT_EQ(last(SignalKind::permission_asked)->detail, "rm -rf build");
-  EXPECT_EQ(last(SignalKind::permission_asked)->id, "call_1");
+  EXPECT_EQ(last(SignalKind::permission_asked)->id, "call_1-0");
   EXPECT_EQ(deliver().result, DeliveryResult::blocked);
   EXPECT_EQ(server_.sent("turn/start"), 0);
 }
 
 TEST_F(CodexLinkTest, APermissionIsAnsweredInItsOwnForm) {
   start_idle();
-  EXPECT_EQ(await(link_->answer(PermissionAnswer::deny, "")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(await(link_->answer("", PermissionAnswer::deny, "")).error().code, ErrorCode::not_found);
   ask();
+  EXPECT_EQ(await(link_->answer("call_1-1", PermissionAnswer::deny, "")).error().code, ErrorCode::not_found);
+  EXPECT_TRUE(server_.replies.empty());
   std::optional<Result<>> done;
   boost::asio::co_spawn(
-      io_, [&]() -> awaitable<void> { done = co_await link_->answer(PermissionAnswer::deny, "no"); },
+      io_,
+      [&]() -> awaitable<void> { done = co_await link_->answer("call_1-0", PermissionAnswer::deny, "no"); },
       boost::asio::detached);
   ASSERT_TRUE(until([this] { return !server_.replies.empty(); }));
   EXPECT_EQ(server_.replies[0], json({{"id", 0}, {"result", {{"decision", "decline"}}}}));
@@ -307,14 +310,15 @@ TEST_F(CodexLinkTest, APermissionIsAnsweredInItsOwnForm) {
 TEST_F(CodexLinkTest, AnAnswerThatIsNotTakenIsATimeout) {
   start_idle();
   ask();
-  EXPECT_EQ(await(link_->answer(PermissionAnswer::allow_once, "")).error().code, ErrorCode::timeout);
+  EXPECT_EQ(await(link_->answer("call_1-0", PermissionAnswer::allow_once, "")).error().code,
+            ErrorCode::timeout);
 }
 
 TEST_F(CodexLinkTest, APermissionWithoutARequestIsToldAfterAWhileAndTakesKeys) {
   start_idle();
   server_.change("active", {"waitingOnApproval"});
   ASSERT_TRUE(until([this] { return told(SignalKind::permission_asked); }));
-  EXPECT_EQ(await(link_->answer(PermissionAnswer::deny, "")).error().code, ErrorCode::invalid);
+  EXPECT_EQ(await(link_->answer("", PermissionAnswer::deny, "")).error().code, ErrorCode::invalid);
 }
 
 TEST_F(CodexLinkTest, AnOpenRequestIsToldAgainAfterTheLineWasLost) {
@@ -323,7 +327,7 @@ TEST_F(CodexLinkTest, AnOpenRequestIsToldAgainAfterTheLineWasLost) {
   signals_.clear();
   ++server_.line;
   ASSERT_TRUE(until([this] { return told(SignalKind::permission_asked); }));
-  EXPECT_EQ(last(SignalKind::permission_asked)->id, "call_1");
+  EXPECT_EQ(last(SignalKind::permission_asked)->id, "call_1-0");
 }
 
 TEST_F(CodexLinkTest, WithoutTheLineTitleAndScreenTell) {

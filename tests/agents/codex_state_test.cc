@@ -120,24 +120,34 @@ TEST(CodexState, APermissionIsOpenUntilItsRequestIsResolved) {
   state.take(status("t1", "active", {"waitingOnApproval"}), kNow);
   EXPECT_EQ(state.sign(), (Sign{Sense::permission}));
   state.take(approval(0, "call_1"), kNow);
-  EXPECT_EQ(state.sign(), (Sign{Sense::permission, "rm -rf build", "call_1"}));
+  EXPECT_EQ(state.sign(), (Sign{Sense::permission, "rm -rf build", "call_1-0"}));
   state.take(approval(0, "call_1"), kNow);  // given again after a new join
-  ASSERT_NE(state.request("call_1"), nullptr);
-  EXPECT_EQ(state.request("call_1")->rpc_id, "0");
+  ASSERT_NE(state.request("call_1-0"), nullptr);
+  EXPECT_EQ(state.request("call_1-0")->rpc_id, "0");
   state.take(note("serverRequest/resolved", {{"threadId", "t1"}, {"requestId", 0}}), kNow);
-  EXPECT_EQ(state.request("call_1"), nullptr);
+  EXPECT_EQ(state.request("call_1-0"), nullptr);
   state.take(status("t1", "active"), kNow);
   EXPECT_EQ(state.sign().sense, Sense::busy);
 }
 
-TEST(CodexState, OfTwoPermissionsTheOtherIsToldNext) {
+TEST(CodexState, TwoRequestsAboutOneItemAreTwoPrompts) {
+  CodexState state = joined_state();
+  state.take(status("t1", "active", {"waitingOnApproval"}), kNow);
+  state.take(approval(0, "call_1"), kNow);
+  state.take(approval(1, "call_1"), kNow);
+  EXPECT_EQ(state.request("call_1-0")->rpc_id, "0");
+  EXPECT_EQ(state.request("call_1-1")->rpc_id, "1");
+}
+
+TEST(CodexState, OfTwoPermissionsTheFirstIsToldAndThenTheOther) {
   CodexState state = joined_state();
   state.take(status("t1", "active", {"waitingOnApproval"}), kNow);
   state.take(approval(0, "call_1"), kNow);
   state.take(approval(1, "call_2"), kNow);
-  EXPECT_EQ(state.sign().id, "call_2");
-  state.take(note("serverRequest/resolved", {{"requestId", 1}}), kNow);
-  EXPECT_EQ(state.sign().id, "call_1");
+  state.take(approval(0, "call_1"), kNow);  // given again: it keeps its place
+  EXPECT_EQ(state.sign().id, "call_1-0");
+  state.take(note("serverRequest/resolved", {{"requestId", 0}}), kNow);
+  EXPECT_EQ(state.sign().id, "call_2-1");
   state.take(status("t1", "idle"), kNow);  // interrupted: none is open
   EXPECT_EQ(state.sign().sense, Sense::idle);
 }

@@ -172,9 +172,9 @@ class OpencodeLinkTest : public ::testing::Test {
   DeliveryResult deliver(std::string id, std::string text) {
     return deliver({.id = std::move(id), .text = std::move(text), .limit = Millis{20}}).result;
   }
-  std::string answer() {
+  std::string answer(std::string prompt) {
     std::optional<Result<>> result;
-    boost::asio::co_spawn(io_, link_->answer(PermissionAnswer::allow_once, ""),
+    boost::asio::co_spawn(io_, link_->answer(prompt, PermissionAnswer::allow_once, ""),
                           [&](std::exception_ptr, Result<> done) { result = std::move(done); });
     run_until([&] { return result.has_value(); });
     return !result ? "hangs" : *result ? "done" : std::string(to_string(result->error().code));
@@ -186,6 +186,13 @@ class OpencodeLinkTest : public ::testing::Test {
   }
   bool saw(std::string_view kind) const {
     return std::ranges::any_of(seen_, [&](const Signal& signal) { return to_string(signal.kind) == kind; });
+  }
+  std::string last(std::string_view kind) const {
+    std::string id = "none";
+    for (const Signal& signal : seen_) {
+      if (to_string(signal.kind) == kind) id = signal.id;
+    }
+    return id;
   }
   bool saw_last(std::string_view kind) const {
     return !seen_.empty() && to_string(seen_.back().kind) == kind;
@@ -314,18 +321,18 @@ TEST_F(OpencodeLinkTest, NothingIsSentWhileSomethingIsAsked) {
   EXPECT_TRUE(opencode_->posts.empty());
 }
 
-TEST_F(OpencodeLinkTest, AnAnswerIsForThePromptThatWasToldAndEachGetsOne) {
+TEST_F(OpencodeLinkTest, AnAnswerIsForThePromptItNamesAndEachGetsOne) {
   start_up();
   const json first{{"id", "per_1"}, {"sessionID", "ses_1"}};
   const json second{{"id", "per_2"}, {"sessionID", "ses_1"}};
   opencode_->tell("permission.asked", first);
   opencode_->tell("permission.asked", second);
   opencode_->permissions = json::array({first, second});
-  EXPECT_EQ(seen_.back().id, "per_2");
+  EXPECT_EQ(last("permission_asked"), "per_1");
   opencode_->held_path = "/permission";
   std::vector<std::string> outcomes;
   for (int i = 0; i < 2; ++i) {
-    boost::asio::co_spawn(io_, link_->answer(PermissionAnswer::allow_once, ""),
+    boost::asio::co_spawn(io_, link_->answer("per_1", PermissionAnswer::allow_once, ""),
                           [&](std::exception_ptr, Result<> done) {
                             outcomes.emplace_back(done ? "done" : to_string(done.error().code));
                           });
@@ -334,21 +341,21 @@ TEST_F(OpencodeLinkTest, AnAnswerIsForThePromptThatWasToldAndEachGetsOne) {
   opencode_->held_path.clear();
   ASSERT_TRUE(run_until([&] { return outcomes.size() == 2; }));
   EXPECT_EQ(outcomes, (std::vector<std::string>{"conflict", "done"}));
-  EXPECT_EQ(opencode_->posts, (std::vector<std::string>{"/permission/per_2/reply"}));
-  EXPECT_EQ(seen_.back().id, "per_1");  // told anew: something is asked still
-  opencode_->permissions = json::array({first});
-  EXPECT_EQ(answer(), "done");
-  EXPECT_EQ(opencode_->posts.back(), "/permission/per_1/reply");
-  EXPECT_EQ(answer(), "not_found");
+  EXPECT_EQ(opencode_->posts, (std::vector<std::string>{"/permission/per_1/reply"}));
+  EXPECT_EQ(seen_.back().id, "per_2");  // the next
+  opencode_->permissions = json::array({second});
+  EXPECT_EQ(answer("per_1"), "not_found");
+  EXPECT_EQ(answer("per_2"), "done");
+  EXPECT_EQ(opencode_->posts.back(), "/permission/per_2/reply");
   EXPECT_TRUE(saw_last("idle"));
 }
 
-TEST_F(OpencodeLinkTest, APromptThatWasNotToldIsNotAnswered) {
+TEST_F(OpencodeLinkTest, APromptThatIsNotOpenIsNotAnswered) {
   start_up();
   opencode_->permissions = {{{"id", "per_1"}}};
-  EXPECT_EQ(answer(), "not_found");
+  EXPECT_EQ(answer(""), "not_found");
   opencode_->tell("permission.asked", {{"id", "per_2"}});
-  EXPECT_EQ(answer(), "not_found");
+  EXPECT_EQ(answer("per_2"), "not_found");
   EXPECT_TRUE(opencode_->posts.empty());
 }
 
@@ -356,7 +363,7 @@ TEST_F(OpencodeLinkTest, WhereItSaysNothingNothingWasAnsweredOrSent) {
   start_up();
   opencode_->tell("permission.asked", {{"id", "per_1"}, {"sessionID", "ses_1"}});
   opencode_->mute = true;
-  EXPECT_EQ(answer(), "unavailable");
+  EXPECT_EQ(answer("per_1"), "unavailable");
   EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
   EXPECT_TRUE(opencode_->posts.empty());
 }

@@ -161,6 +161,13 @@ class RealOpencodeTest : public ::testing::Test {
   // ---- what happened
 
   const Adapter& adapter() { return **find_adapter("opencode"); }
+  std::string open_prompt() const {
+    std::string id;
+    for (const Signal& signal : seen_) {
+      if (signal.kind == SignalKind::permission_asked) id = signal.id;
+    }
+    return id;
+  }
   bool saw(SignalKind kind) const {
     return std::ranges::any_of(seen_, [&](const Signal& signal) { return signal.kind == kind; });
   }
@@ -271,19 +278,19 @@ TEST_F(RealOpencodeTest, NothingIsSaidWhileAPermissionOrAQuestionIsOpen) {
   ASSERT_TRUE(eventually_saw(SignalKind::permission_asked)) << story();
   EXPECT_FALSE(saw(SignalKind::idle));
 
-  ASSERT_TRUE(wait_for(link_->answer(PermissionAnswer::allow_once, ""), kTurn));
+  ASSERT_TRUE(wait_for(link_->answer(open_prompt(), PermissionAnswer::allow_once, ""), kTurn));
   ASSERT_TRUE(eventually_saw(SignalKind::permission_closed)) << story();
   ASSERT_TRUE(eventually_saw(SignalKind::turn_ended)) << story();
   EXPECT_TRUE(fs::exists(root_ / "work/allowed.txt"));
   EXPECT_EQ(reached_model("go on"), 0);
-  const auto nothing = wait_for(link_->answer(PermissionAnswer::allow_once, ""), kTurn);
+  const auto nothing = wait_for(link_->answer(open_prompt(), PermissionAnswer::allow_once, ""), kTurn);
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().code, ErrorCode::not_found);
 
   seen_.clear();
   ASSERT_EQ(say("itm_3", "RUN: echo no > denied.txt"), DeliveryResult::delivered);
   ASSERT_TRUE(eventually_saw(SignalKind::permission_asked)) << story();
-  ASSERT_TRUE(wait_for(link_->answer(PermissionAnswer::deny, "not here"), kTurn));
+  ASSERT_TRUE(wait_for(link_->answer(open_prompt(), PermissionAnswer::deny, "not here"), kTurn));
   ASSERT_TRUE(eventually_saw(SignalKind::idle)) << story();
   EXPECT_FALSE(fs::exists(root_ / "work/denied.txt"));
 

@@ -6,6 +6,7 @@
 #include "agents/status_folder.h"
 #include "net/http_client.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -153,9 +154,9 @@ class TerminalLinkTest : public ::testing::Test {
     bool done = false;
     Result<> result;
   };
-  std::shared_ptr<Outcome> answer(PermissionAnswer verdict) {
+  std::shared_ptr<Outcome> answer(std::string prompt, PermissionAnswer verdict) {
     auto outcome = std::make_shared<Outcome>();
-    boost::asio::co_spawn(io, link->answer(verdict, "because"),
+    boost::asio::co_spawn(io, link->answer(std::move(prompt), verdict, "because"),
                           [outcome](std::exception_ptr, Result<> result) {
                             outcome->result = std::move(result);
                             outcome->done = true;
@@ -233,7 +234,7 @@ TEST_F(TerminalLinkTest, APromptHasTheWordsOfItsHookWhicheverComesFirst) {
 TEST_F(TerminalLinkTest, AnAnswerGoesToTheHookThatAsked) {
   Hook hook(place / "run", "answer.a");
   ask(hook, "a", "make");
-  const auto outcome = answer(PermissionAnswer::allow_once);
+  const auto outcome = answer("a", PermissionAnswer::allow_once);
   std::string heard;
   ASSERT_TRUE(eventually([&] { return !(heard = hook.heard()).empty(); }));
   EXPECT_EQ(json::parse(heard)["id"], "a");
@@ -247,7 +248,7 @@ TEST_F(TerminalLinkTest, AnAnswerGoesToTheHookThatAsked) {
   // Until the program shows that it knows, nothing is answered or told twice.
   const std::size_t told_before = signals.size();
   Hook(place / "run").say(tells("SessionStart"));
-  const auto again = answer(PermissionAnswer::allow_once);
+  const auto again = answer("a", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return again->done; }));
   EXPECT_EQ(again->result.error().code, ErrorCode::conflict);
   EXPECT_EQ(signals.size(), told_before);
@@ -256,7 +257,7 @@ TEST_F(TerminalLinkTest, AnAnswerGoesToTheHookThatAsked) {
 TEST_F(TerminalLinkTest, APersonWhoAnswersFirstIsNotOvertaken) {
   Hook hook(place / "run", "answer.a");
   ask(hook, "a", "make");
-  const auto outcome = answer(PermissionAnswer::deny);
+  const auto outcome = answer("a", PermissionAnswer::deny);
   ASSERT_TRUE(eventually([&] { return !hook.heard().empty(); }));
   status("busy");
   ASSERT_TRUE(eventually([&] { return outcome->done; }));
@@ -303,24 +304,149 @@ TEST_F(TerminalLinkTest, ANewDaemonLearnsOfAPromptThatWasOpen) {
   EXPECT_EQ(signals.back().detail, "Bash: make");
 }
 
-TEST_F(TerminalLinkTest, OfSeveralPromptsTheOldestIsAnsweredFirst) {
-  Hook first(place / "run", "answer.a");
-  Hook second(place / "run", "answer.b");
-  ask(first, "a", "make");
-  second.say(asks("b", "ls"));
-  const auto outcome = answer(PermissionAnswer::allow_once);
-  ASSERT_TRUE(eventually([&] { return !first.heard().empty(); }));
-  EXPECT_EQ(second.heard(), "");
-  first.say({{"runner", "claude"}, {"id", "a"}, {"taken", true}});
-  ASSERT_TRUE(eventually([&] { return outcome->done; }));
+// Told by hooks alone, and by hooks and the status file. The value: the file is there.
+class ParallelPromptsTest : public TerminalLinkTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  // The same call twice, when `second` is not given.
+  void ask_both(std::string_view second = "make") {
+    if (GetParam()) status("waiting", "permission prompt");
+    first_.say(asks("a", "make"));
+    ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
+    second_.say(asks("b", second));
+    settle();
+    EXPECT_EQ(signals.back().id, "a") << "the one that is shown stays shown";
+  }
+  // What was said so far has been heard.
+  void settle() {
+    Hook(place / "run")
+        .say({{"runner", "claude"}, {"hook", {{"session_id", fmt::format("s{}", ++sessions_)}}}});
+    ASSERT_TRUE(eventually([&] { return link->session_id() == fmt::format("s{}", sessions_); }));
+  }
+  void take(Hook& hook, std::string_view id) {
+    const auto outcome = answer(std::string(id), PermissionAnswer::allow_once);
+    std::string heard;
+    ASSERT_TRUE(eventually([&] { return !(heard = hook.heard()).empty(); }));
+    EXPECT_EQ(json::parse(heard)["id"], id);
+    hook.say({{"runner", "claude"}, {"id", id}, {"taken", true}});
+    ASSERT_TRUE(eventually([&] { return outcome->done; }));
+    EXPECT_TRUE(outcome->result);
+  }
+  std::size_t asked() const {
+    return static_cast<std::size_t>(std::ranges::count(signals, SignalKind::permission_asked, &Signal::kind));
+  }
+
+  Hook first_{place / "run", "answer.a"};
+  Hook second_{place / "run", "answer.b"};
+  int sessions_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Told, ParallelPromptsTest, ::testing::Values(false, true));
+
+TEST_P(ParallelPromptsTest, TheFirstIsShownUntilItIsTakenThenTheNext) {
+  ask_both("ls");
+  take(first_, "a");
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+  EXPECT_EQ(signals.back().detail, "Bash: ls");
+  EXPECT_EQ(second_.heard(), "");
+  take(second_, "b");
+  EXPECT_EQ(asked(), 2U);
+}
+
+TEST_P(ParallelPromptsTest, AnAnswerGoesToThePromptItNamesOrToNone) {
+  ask_both();
+  take(second_, "b");
+  EXPECT_EQ(first_.heard(), "");
+  const auto none = answer("c", PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return none->done; }));
+  EXPECT_EQ(none->result.error().code, ErrorCode::not_found);
+  EXPECT_EQ(first_.heard(), "");
+}
+
+TEST_P(ParallelPromptsTest, WhatIsToldAgainDoesNotChangeWhatIsShown) {
+  ask_both("ls");
+  second_.say(asks("b", "ls", 1));
+  first_.say(asks("a", "make", 1));
+  second_.say(asks("b", "ls", 2));
+  settle();
+  EXPECT_EQ(asked(), 1U);
+  EXPECT_EQ(signals.back().id, "a");
+}
+
+TEST_P(ParallelPromptsTest, TheEndOfAnAllowedCallIsNotTheEndOfItsEqual) {
+  ask_both();
+  take(first_, "a");
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+  Hook(place / "run").say(tells("PostToolUse", "make"));
+  settle();
+  EXPECT_EQ(signals.back().id, "b");
+  EXPECT_EQ(second_.heard(), "") << "its hook waits on";
+  take(second_, "b");
+}
+
+TEST_P(ParallelPromptsTest, OneThatWasAnsweredInThePaneMakesRoom) {
+  ask_both("ls");
   Hook(place / "run").say(tells("PostToolUse", "make"));
   ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+  EXPECT_EQ(json::parse(first_.heard()), (json{{"id", "a"}, {"output", ""}}));
+  take(second_, "b");
+}
+
+TEST_P(ParallelPromptsTest, OneWhoseHookWasEndedMakesRoom) {
+  if (GetParam()) status("waiting", "permission prompt");
+  auto refused = std::make_unique<Hook>(place / "run", "answer.r");
+  refused->say(asks("r", "rm"));
+  ASSERT_TRUE(told(SignalKind::permission_asked, "r"));
+  first_.say(asks("a", "make"));
+  settle();
+  refused.reset();  // "no" in the pane
+  const auto gone = answer("r", PermissionAnswer::allow_once);
+  ASSERT_TRUE(eventually([&] { return gone->done; }));
+  EXPECT_EQ(gone->result.error().code, ErrorCode::not_found);
+  ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
+  take(first_, "a");
+}
+
+TEST_P(ParallelPromptsTest, AnotherCallThatBeginsDoesNotCloseThem) {
+  ask_both("ls");
+  Hook(place / "run").say(tells("PreToolUse", "cat"));
+  settle();
+  EXPECT_EQ(signals.back().kind, SignalKind::permission_asked);
+  EXPECT_EQ(signals.back().id, "a");
+  take(first_, "a");
+}
+
+TEST_P(ParallelPromptsTest, WhatIsOverTheLimitIsHeldWhenThereIsRoom) {
+  ask_both("ls");
+  std::vector<std::unique_ptr<Hook>> more;
+  for (std::size_t i = 0; i < kMaxHeldPrompts; ++i) {
+    const std::string id = fmt::format("m{}", i);
+    more.push_back(std::make_unique<Hook>(place / "run", "answer." + id));
+    more.back()->say(asks(id, id));
+  }
+  settle();
+  EXPECT_EQ(signals.back().id, "a") << "the one that is shown is not forgotten";
+  take(first_, "a");
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+  more.back()->say(asks(fmt::format("m{}", kMaxHeldPrompts - 1), "late", 1));
+  settle();
+  take(*more.back(), fmt::format("m{}", kMaxHeldPrompts - 1));
+}
+
+TEST_F(TerminalLinkTest, ATitleThatShowsWorkClosesThePromptThatHooksAloneTold) {
+  Hook first(place / "run", "answer.a");
+  Hook second(place / "run", "answer.b");
+  first.say(asks("a", "make"));
+  second.say(asks("b", "ls"));
+  ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
+  ASSERT_TRUE(eventually([&] { return link->session_id() == kSession; }));
+  link->title("◐ work");
+  ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
+  EXPECT_TRUE(eventually([&] { return !first.heard().empty(); })) << "its hook is let go";
 }
 
 TEST_F(TerminalLinkTest, WithoutAHookThatWaitsKeysAreLeft) {
   status("waiting", "permission prompt");
   ASSERT_TRUE(told(SignalKind::permission_asked));
-  auto outcome = answer(PermissionAnswer::allow_once);
+  auto outcome = answer("", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return outcome->done; }));
   EXPECT_EQ(outcome->result.error().code, ErrorCode::invalid);
   {
@@ -328,7 +454,7 @@ TEST_F(TerminalLinkTest, WithoutAHookThatWaitsKeysAreLeft) {
     hook.say(asks("a", "make"));
     ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
   }  // it was killed
-  outcome = answer(PermissionAnswer::allow_once);
+  outcome = answer("a", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return outcome->done; }));
   EXPECT_EQ(outcome->result.error().code, ErrorCode::invalid);
 }
@@ -348,7 +474,7 @@ TEST_F(TerminalLinkTest, AnAnswerNeverLeavesTheRunFolder) {
 TEST_F(TerminalLinkTest, AnAnswerIsNotFollowedByTheEndOfTheRun) {
   Hook hook(place / "run", "answer.a");
   ask(hook, "a", "make");
-  const auto outcome = answer(PermissionAnswer::allow_once);
+  const auto outcome = answer("a", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return !hook.heard().empty(); }));
   link.reset();
   ASSERT_TRUE(eventually([&] { return outcome->done; }));

@@ -123,6 +123,26 @@ TEST(TextTest, WhatHidesOrTurnsATextIsTakenOutAndAnEmojiStaysWhole) {
   EXPECT_EQ(plain_text(family), family);
 }
 
+TEST(TextTest, AVisibleLineLeavesNothingOutUntold) {
+  EXPECT_EQ(visible_line("ls -la", 100), "ls -la");
+  EXPECT_EQ(visible_line("a\nb\tc\x1b[31m\x7f", 100), "a⏎b␉c␛[31m␡");
+  EXPECT_EQ(visible_line("\u202egnp.exe\u200b\u0085\U000E0041", 100), "\\u202egnp.exe\\u200b\\u0085\\ue0041");
+  EXPECT_EQ(visible_line("naïve 日本 \xff", 100), "naïve 日本 \uFFFD");
+  EXPECT_FALSE(is_cut(visible_line(std::string(100, 'x'), 100)));
+}
+
+TEST(TextTest, ACutOfAVisibleLineTellsHowMuchIsMissing) {
+  EXPECT_EQ(visible_line(std::string(101, 'x'), 100), std::string(64, 'x') + "… (+37 bytes)");
+  EXPECT_EQ(visible_line(std::string(101, 'x') + "… (+1000 bytes)", 100),
+            std::string(64, 'x') + "… (+1037 bytes)");
+  EXPECT_EQ(visible_line("short… (+7 bytes)", 100), "short… (+7 bytes)");
+  EXPECT_EQ(visible_line(std::string(90, 'x') + "… (+7 bytes)", 100), std::string(64, 'x') + "… (+33 bytes)");
+  const std::string many = visible_line(std::string(1'000'000, '\n'), 100);
+  EXPECT_LE(many.size(), 100U);
+  EXPECT_TRUE(is_cut(many));
+  EXPECT_EQ(visible_line("a… (+99999999999999999999 bytes)", 100), "a… (+99999999999999999999 bytes)");
+}
+
 TEST(TextTest, OneLineIsOneLine) {
   EXPECT_EQ(one_line("a\nb\tc\x1b[31md\u202Ee\xC2\x9B"
                      "f\xff"),

@@ -222,6 +222,23 @@ TEST(PermissionTest, EachPromptIsToldAlsoOneWithoutAText) {
   EXPECT_EQ(d.count<Notify>(), 2);
 }
 
+TEST(PermissionTest, TwoForTheSameThingAreTwo) {
+  Drive d;
+  d.policy.on_permission = OnPermission::deny;
+  d.to_up();
+  const auto ask = [&](const std::string& id) {
+    d.feed(Signal{.kind = SignalKind::permission_asked, .run = d.agent.run, .detail = "rm", .id = id});
+  };
+  ask("a");
+  ask("a");
+  EXPECT_EQ(d.count<Answer>(), 1);
+  ask("b");
+  ASSERT_TRUE(d.did<Answer>()) << "or it would wait for ever";
+  EXPECT_EQ(d.did<Answer>()->prompt, "b");
+  EXPECT_EQ(d.did<Answer>()->detail, "rm");
+  EXPECT_EQ(d.count<Notify>(), 2);
+}
+
 TEST(PermissionTest, ObeysThePolicy) {
   Drive deny;
   deny.policy.on_permission = OnPermission::deny;
