@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "base/spawn_logged.h"
 
+#include <algorithm>
+
 #include <boost/asio/co_spawn.hpp>
 
 namespace agentmesh::daemon {
@@ -62,10 +64,23 @@ void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
   };
   events.on_connection = [this](bool connected) {
     events_.add("", connected ? "hub_connected" : "hub_lost", "");
-    if (connected) enroll_all();
+    if (connected && looked_) enroll_all();
     supervisor_->note_change();
   };
   client_.start(std::move(events));
+  asio::co_spawn(io_, enroll_after_look(), asio::detached);
+}
+
+// A registration is a commit of the hub's, and an embedded hub's commits are waited for by this thread.
+asio::awaitable<void> HubLink::enroll_after_look() {
+  const std::weak_ptr<int> guard = alive_;
+  co_await supervisor_->until(kLookLimit, [this] {
+    return std::ranges::none_of(supervisor_->entries(),
+                                [](const auto& item) { return item.second->agent.live.blind; });
+  });
+  if (guard.expired()) co_return;
+  looked_ = true;
+  if (client_.connected()) enroll_all();
 }
 
 void HubLink::stop() {
@@ -112,7 +127,7 @@ void HubLink::enroll(Entry& entry) {
 }
 
 void HubLink::changed(Entry& entry) {
-  if (supervisor_ == nullptr) return;
+  if (supervisor_ == nullptr || !looked_) return;
   if (!enrolled_.contains(entry.agent.name.str())) {
     if (client_.connected()) enroll(entry);  // else as soon as it is
     return;

@@ -1,6 +1,8 @@
 #pragma once
 // Keeps the hub told about this host's agents and brings its assignments in. With the hub away everything
-// goes on: registrations are tried again, states and reports wait in the client's outbox.
+// goes on: registrations are tried again, states and reports wait in the client's outbox. A daemon that
+// starts sees to its agents first: they are registered when the first look has found them, or after
+// kLookLimit without one.
 
 #include "daemon/journal.h"
 #include "daemon/mailbox.h"
@@ -15,6 +17,8 @@
 #include <boost/asio/steady_timer.hpp>
 
 namespace agentmesh::daemon {
+
+constexpr Millis kLookLimit{2'000};
 
 class HubLink {
  public:
@@ -37,6 +41,7 @@ class HubLink {
  private:
   void enroll(Entry& entry);
   void enroll_all();
+  boost::asio::awaitable<void> enroll_after_look();
   void put_state(const Entry& entry);
 
   boost::asio::io_context& io_;
@@ -48,6 +53,7 @@ class HubLink {
   std::int64_t version_ = 0;  // of the newest state put: the wall clock, never the same twice
   Supervisor* supervisor_ = nullptr;
   Mailbox* mailbox_ = nullptr;
+  bool looked_ = false;
   std::set<std::string> enrolling_;
   std::set<std::string> enrolled_;           // by name: registered since this daemon started
   std::map<std::string, std::string> told_;  // by name: the status last put
