@@ -21,6 +21,10 @@ namespace {
 
 constexpr int kMaxStatusDepth = 8;
 constexpr std::string_view kQuestionTool = "AskUserQuestion";
+constexpr std::chrono::hours kJustPast{1};  // what is read later than it was written
+constexpr std::chrono::days kHalfAYear{182};
+constexpr std::chrono::hours kSameLimit{
+    12};  // the same words later than this after its end are another limit
 
 // What the title begins with while it works; the two below in versions until 2.1.2xx. "✳ " stands there
 // before it takes any key, while it asks and when it is idle: it says nothing.
@@ -78,12 +82,13 @@ std::string question_line(const json& hook) {
   return one_line(text_at(questions->front(), "question"));
 }
 
-// The next moment at which a clock `offset` ahead of UTC shows hour:minute.
+// The moment at which a clock `offset` ahead of UTC shows hour:minute: the next one, or the one just past.
 WallTime next_time_of_day(int hour, int minute, WallTime now, std::chrono::seconds offset) {
   const auto local = now + offset;
   const auto day = std::chrono::floor<std::chrono::days>(local);
   auto then = day + std::chrono::hours(hour) + std::chrono::minutes(minute);
-  if (then <= local) then += std::chrono::days(1);
+  if (then <= local - kJustPast) then += std::chrono::days(1);
+  if (then > local + std::chrono::days(1) - kJustPast) then -= std::chrono::days(1);
   return std::chrono::time_point_cast<WallTime::duration>(then - offset);
 }
 
@@ -99,14 +104,14 @@ std::optional<WallTime> on_date(int month, int day, int hour, int minute, WallTi
                                 std::chrono::seconds offset) {
   const auto today = std::chrono::floor<std::chrono::days>(now + offset);
   const std::chrono::year this_year = std::chrono::year_month_day(today).year();
-  for (const int later : {0, 1}) {
+  for (const int later : {-1, 0, 1}) {
     const std::chrono::year_month_day date(this_year + std::chrono::years(later),
                                            std::chrono::month(static_cast<unsigned>(month)),
                                            std::chrono::day(static_cast<unsigned>(day)));
     if (!date.ok()) continue;
     const auto then = std::chrono::time_point_cast<WallTime::duration>(
         std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) - offset);
-    if (then > now) return then;
+    if (then > now - kHalfAYear) return then;
   }
   return std::nullopt;
 }
@@ -159,7 +164,17 @@ std::optional<Sign> ClaudeSigns::title(std::string_view title) {
 
 std::optional<Sign> ClaudeSigns::screen(const ScreenReading& reading) {
   auto sign = sign_of(reading);
-  if (sign && sign->sense == Sense::limited) sign->until = claude_limit_end(reading.detail, clock_.now());
+  if (!sign) return sign;
+  if (sign->sense != Sense::limited) {
+    limit_.shown = false;
+    return sign;
+  }
+  const WallTime now = clock_.now();
+  const bool recent = limit_.until && now < *limit_.until + kSameLimit;
+  const bool same = limit_.text == reading.detail && (limit_.shown || recent);
+  if (!same) limit_ = {reading.detail, claude_limit_end(reading.detail, now)};
+  limit_.shown = true;
+  sign->until = limit_.until;
   return sign;
 }
 

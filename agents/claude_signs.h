@@ -34,10 +34,17 @@ class ClaudeSigns final : public RunnerSigns {
   Place place_;
   std::optional<Sign> status_;  // as last understood
   std::string version_;         // of its status file
+  // The limit that a screen showed last: what it says means the time at which it was said first.
+  struct ShownLimit {
+    std::string text;
+    std::optional<WallTime> until;
+    bool shown = false;  // still, as far as we have looked
+  };
+  ShownLimit limit_;
 };
 
 // When a limit is over, as Claude Code words it: "resets 6:56pm (UTC)", "resets Nov 26, 3am (UTC)",
-// "retrying in 23s (4:55pm)". None: it does not say.
+// "retrying in 23s (4:55pm)". A time of day that is less than an hour past is past. None: it does not say.
 std::optional<WallTime> claude_limit_end(std::string_view text, WallTime now);
 
 }  // namespace agentmesh::agents

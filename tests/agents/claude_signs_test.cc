@@ -195,9 +195,52 @@ TEST_F(ClaudeSignsTest, ALimitOnTheScreenHasItsEnd) {
   EXPECT_EQ(signs.screen({ScreenMeaning::unknown, "", false, ""}), std::nullopt);
 }
 
+// The banner stays on the screen, and is read again whenever something is painted.
+TEST_F(ClaudeSignsTest, ALimitThatIsReadAgainEndsNoLater) {
+  const ScreenReading banner{ScreenMeaning::limit, "Limit reached · resets 6pm (UTC)", true, ""};
+  const auto until = [&] { return at(signs.screen(banner).value().until); };
+  EXPECT_EQ(until(), "2026-11-24T18:00:00.000Z");
+  for (int hour = 0; hour < 30; ++hour) {
+    clock.advance(std::chrono::hours(1));
+    EXPECT_EQ(until(), "2026-11-24T18:00:00.000Z") << "it was never gone";
+  }
+  EXPECT_EQ(signs.screen({ScreenMeaning::idle, "", true, ""}).value().sense, Sense::idle);
+  EXPECT_EQ(until(), "2026-11-26T18:00:00.000Z") << "another limit in the same words";
+}
+
+TEST_F(ClaudeSignsTest, TheSameWordsSoonAfterAreTheSameLimit) {
+  const ScreenReading banner{ScreenMeaning::limit, "Limit reached · resets 6pm (UTC)", true, ""};
+  const auto until = [&] { return at(signs.screen(banner).value().until); };
+  EXPECT_EQ(until(), "2026-11-24T18:00:00.000Z");
+  clock.advance(std::chrono::hours(13));  // 05:55
+  (void)signs.screen({ScreenMeaning::busy, "", true, ""});
+  EXPECT_EQ(until(), "2026-11-24T18:00:00.000Z");
+  clock.advance(std::chrono::minutes(5));  // 12 h after its end
+  (void)signs.screen({ScreenMeaning::busy, "", true, ""});
+  EXPECT_EQ(until(), "2026-11-25T18:00:00.000Z");
+  const auto other = signs.screen({ScreenMeaning::limit, "Limit reached · resets 7pm (UTC)", true, ""});
+  EXPECT_EQ(at(other.value().until), "2026-11-25T19:00:00.000Z");
+}
+
+TEST(ClaudeLimitEnd, ThatIsJustPastIsPast) {
+  const auto read_at = [](std::string_view text, std::string_view time) {
+    return at(claude_limit_end(text, from_rfc3339(time).value()));
+  };
+  EXPECT_EQ(read_at("resets 6pm (UTC)", "2026-11-24T18:00:00Z"), "2026-11-24T18:00:00.000Z");
+  EXPECT_EQ(read_at("resets 6pm (UTC)", "2026-11-24T18:59:59Z"), "2026-11-24T18:00:00.000Z");
+  EXPECT_EQ(read_at("resets 6pm (UTC)", "2026-11-24T19:00:00Z"), "2026-11-25T18:00:00.000Z");
+  EXPECT_EQ(read_at("resets 11:30pm (UTC)", "2026-11-25T00:10:00Z"), "2026-11-24T23:30:00.000Z");
+  EXPECT_EQ(read_at("resets 11:30pm (UTC)", "2026-11-25T00:30:00Z"), "2026-11-25T23:30:00.000Z");
+  EXPECT_EQ(read_at("resets Nov 26, 3am (UTC)", "2026-11-26T03:00:00Z"), "2026-11-26T03:00:00.000Z");
+  EXPECT_EQ(read_at("resets Nov 26, 3am (UTC)", "2026-11-28T03:00:00Z"), "2026-11-26T03:00:00.000Z");
+  EXPECT_EQ(read_at("resets Dec 31, 3am (UTC)", "2027-01-01T03:00:00Z"), "2026-12-31T03:00:00.000Z");
+}
+
 TEST(ClaudeLimitEnd, IsReadInEveryForm) {
   EXPECT_EQ(at(claude_limit_end("resets 6pm (UTC)", now())), "2026-11-24T18:00:00.000Z");
-  EXPECT_EQ(at(claude_limit_end("resets 4:55pm (UTC)", now())), "2026-11-25T16:55:00.000Z");
+  EXPECT_EQ(at(claude_limit_end("resets 4:55pm (UTC)", now())), "2026-11-24T16:55:00.000Z");
+  EXPECT_EQ(at(claude_limit_end("resets 3:56pm (UTC)", now())), "2026-11-24T15:56:00.000Z");
+  EXPECT_EQ(at(claude_limit_end("resets 3:55pm (UTC)", now())), "2026-11-25T15:55:00.000Z");
   EXPECT_EQ(at(claude_limit_end("resets 12am (UTC)", now())), "2026-11-25T00:00:00.000Z");
   EXPECT_EQ(at(claude_limit_end("limit resets 12:30pm", now())), "2026-11-25T12:30:00.000Z");
   EXPECT_EQ(at(claude_limit_end("resets Nov 26, 3am (UTC)", now())), "2026-11-26T03:00:00.000Z");
