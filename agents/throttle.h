@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -25,6 +26,8 @@ class SignalQueue {
   void push(Signal signal);
   // The next one that may be told now, in the order they came.
   std::optional<Signal> pop(WallTime now);
+  // All of them, whatever the time.
+  std::vector<Signal> take_all() { return std::exchange(waiting_, {}); }
   bool empty() const { return waiting_.empty(); }
   Millis wait(WallTime now) const;  // until pop() may give the next one; 0: at once
 

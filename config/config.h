@@ -72,8 +72,7 @@ struct Watchdog {
   Millis stable_after{30 * 60'000};
   std::string on_permission = "ask";  // ask | deny | allow-in-sandbox
   std::int64_t max_starting = 4;      // agents of this host that may be starting at one time
-  Millis ready_limit{
-      120'000};           // a launched agent that shows no sign of life for this long is shown as unknown
+  std::optional<Millis> ready_limit;  // in place of the runner's own: launched, and no sign of life so long
   Millis relist{60'000};  // every so often engine and tmux are listed to repair what events missed
 };
 
@@ -92,10 +91,11 @@ struct Crash {
   std::int64_t files = 5;
 };
 
-// What a person may be told of. The first eight concern one agent, the others this host.
-constexpr std::array<std::string_view, 11> kNotices{
-    "permission", "question",          "login",      "usage_limit", "stuck",    "nudge_blocked",
-    "failed",     "assignment_failed", "mass_death", "engine_lost", "disk_full"};
+// What a person may be told of. The first nine concern one agent, the others this host.
+constexpr std::array<std::string_view, 12> kNotices{"permission",    "question",    "login",
+                                                    "usage_limit",   "stuck",       "nudge_blocked",
+                                                    "effect_failed", "failed",      "assignment_failed",
+                                                    "mass_death",    "engine_lost", "disk_full"};
 
 // How a person is told, beside the event and the bell, which always come.
 struct Notify {

@@ -92,8 +92,8 @@ Apply choice(Section Config::* section, std::string Section::* field, std::vecto
   };
 }
 
-template <class Section>
-Apply duration(Section Config::* section, Millis Section::* field, Millis lowest) {
+template <class Section, class Field>
+Apply duration(Section Config::* section, Field Section::* field, Millis lowest) {
   return [=](Config& config, const Value& value) -> Result<void> {
     auto found = text_of(value);
     if (!found) return pass(found.error());

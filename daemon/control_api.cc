@@ -206,7 +206,8 @@ class Control {
   Task<Reply> started(AgentName name) {
     const Entry* entry = parts_.supervisor.find(name.str());
     const auto adapter = agents::find_adapter(entry->spec.runner);
-    const Millis limit = (adapter ? (*adapter)->facts().ready_limit : kDefaultWait) + kStartMargin;
+    const Millis own = adapter ? (*adapter)->facts().ready_limit : kDefaultWait;
+    const Millis limit = parts_.config.watchdog.ready_limit.value_or(own) + kStartMargin;
     const bool settled = co_await parts_.supervisor.until(limit, [this, name] {
       const Entry* now = parts_.supervisor.find(name.str());
       return now == nullptr || has_settled(now->agent);
@@ -464,7 +465,9 @@ class Control {
     if (!with_agents) co_return pass(with_agents.error());
     std::vector<AgentName> names;
     if (*with_agents) {
-      for (const auto& [name, entry] : parts_.supervisor.entries()) names.push_back(entry->agent.name);
+      for (const auto& [name, entry] : parts_.supervisor.entries()) {
+        if (entry->agent.phase != wd::Phase::absent) names.push_back(entry->agent.name);
+      }
     }
     for (const AgentName& name : names) {
       if (auto asked = parts_.supervisor.ask_stop(name, kDefaultStop, wd::StopManner::graceful); !asked) {

@@ -28,6 +28,7 @@ constexpr std::array kKinds{
     KindRow{"usage_limit", "notify_usage_limit", "met a usage limit"},
     KindRow{"stuck", "notify_stuck", "is stuck"},
     KindRow{"nudge_blocked", "notify_nudge_blocked", "was not nudged"},
+    KindRow{"effect_failed", "notify_effect_failed", "cannot be started or ended"},
     KindRow{"failed", "failed", "has failed"},
     KindRow{"assignment_failed", "assignment_failed", "could not do an assignment"},
     KindRow{"mass_death", "mass_death", "many agents died together"},

@@ -35,11 +35,10 @@ watchdog::ContainerState state_of(sandbox::ContainerState state) {
   }
 }
 
-// The list has no exit code: one inspect more for each container that has ended.
-Task<watchdog::ContainerSeen> seen(sandbox::Engine& engine, sandbox::ContainerSummary summary) {
+Task<watchdog::ContainerSeen> seen(const Inspect& inspect, const sandbox::ContainerSummary& summary) {
   watchdog::ContainerSeen container{run_of(summary.labels), summary.id, state_of(summary.state), 0, false};
   if (container.state != watchdog::ContainerState::exited) co_return container;
-  const auto details = co_await engine.inspect(summary.id);
+  const auto details = co_await inspect(summary.id);
   if (!details) co_return pass(details.error());
   container.exit_code = details->exit_code;
   container.oom_killed = details->oom_killed;
@@ -47,17 +46,10 @@ Task<watchdog::ContainerSeen> seen(sandbox::Engine& engine, sandbox::ContainerSu
 }
 
 Task<RunsSeen> containers_of(sandbox::Engine& engine, std::string owner) {
-  const auto containers = co_await engine.list({{std::string(sandbox::kOwnerLabel), std::move(owner)}});
+  auto containers = co_await engine.list({{std::string(sandbox::kOwnerLabel), std::move(owner)}});
   if (!containers) co_return pass(containers.error());
-  RunsSeen found;
-  for (const auto& summary : *containers) {
-    auto container = co_await seen(engine, summary);
-    if (!container && container.error().code == ErrorCode::not_found)
-      continue;  // removed since it was listed
-    if (!container) co_return pass(container.error());
-    found[label(summary.labels, sandbox::kAgentLabel)].push_back(std::move(*container));
-  }
-  co_return found;
+  co_return co_await runs_in(std::move(*containers),
+                             [&engine](std::string id) { return engine.inspect(std::move(id)); });
 }
 
 watchdog::ContainerState state_of(host::RunState state) {
@@ -78,12 +70,29 @@ Task<RunsSeen> host_runs_of(host::Runs& host, std::string owner) {
   RunsSeen found;
   for (const host::RunSeen& run : *runs) {
     const std::string agent = run.identity.owner == owner ? run.identity.agent : "";
-    found[agent].push_back({run.identity.run, run.id, state_of(run.state), run.exit_code, false});
+    found.of[agent].push_back({run.identity.run, run.id, state_of(run.state), run.exit_code, false});
   }
   co_return found;
 }
 
 }  // namespace
+
+Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspect inspect) {
+  RunsSeen found;
+  for (const auto& summary : containers) {
+    auto container = co_await seen(inspect, summary);
+    const std::string agent = label(summary.labels, sandbox::kAgentLabel);
+    if (container) {
+      found.of[agent].push_back(std::move(*container));
+    } else if (container.error().code == ErrorCode::unavailable) {
+      co_return pass(container.error());                          // the engine has gone meanwhile
+    } else if (container.error().code != ErrorCode::not_found) {  // that one is removed since it was listed
+      log_error(container.error());
+      found.partial.insert(agent);
+    }
+  }
+  co_return found;
+}
 
 Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place) {
   if (place == agents::Place::host) co_return co_await host_runs_of(world.host, world.owner);
@@ -104,8 +113,9 @@ Task<PanesSeen> look_at_panes(tmux::Tmux& tmux) {
 watchdog::Observed observed_of(const Sight& sight, const std::string& agent, std::uint64_t as_of) {
   watchdog::Observed observed;
   observed.as_of = as_of;
-  observed.engine = watchdog::Completeness::complete;
-  if (const auto found = sight.runs->find(agent); found != sight.runs->end()) {
+  const bool partial = sight.runs->partial.contains(agent);
+  observed.engine = partial ? watchdog::Completeness::partial : watchdog::Completeness::complete;
+  if (const auto found = sight.runs->of.find(agent); found != sight.runs->of.end()) {
     observed.containers = found->second;
   }
   if (sight.panes) {

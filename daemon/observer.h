@@ -9,15 +9,20 @@
 #include "tmux/tmux.h"
 #include "watchdog/event.h"
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace agentmesh::daemon {
 
-using RunsSeen = std::map<std::string, std::vector<watchdog::ContainerSeen>>;  // by agent's name
-using PanesSeen = std::map<std::string, tmux::Pane>;                           // by agent's name
+struct RunsSeen {
+  std::map<std::string, std::vector<watchdog::ContainerSeen>> of;  // by agent's name
+  std::set<std::string> partial;  // agents of which some container could not be looked at
+};
+using PanesSeen = std::map<std::string, tmux::Pane>;  // by agent's name
 
 // One place at a time, so that an engine that is away hides nothing but its own. Nothing: it could not be
 // asked.
@@ -32,6 +37,11 @@ struct LookedAt {
   host::Runs& host;
   std::string owner;
 };
+
+// What a list of containers is worth. The list has no exit code: one `inspect` more for each that has ended.
+// One that cannot be inspected makes its agent's view partial and hides nobody else. Errors: unavailable.
+using Inspect = std::function<Task<sandbox::ContainerDetails>(std::string id)>;
+Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspect inspect);
 
 // Errors of these two: those of the engine or the host, when it cannot be listed; those of tmux.
 Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place);

@@ -3,6 +3,7 @@
 // Operations on one agent's session run one after another. It keeps only what tmux told it, and decides
 // nothing.
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/task.h"
 #include "base/turns.h"
@@ -17,6 +18,11 @@
 #include <boost/asio/any_io_executor.hpp>
 
 namespace agentmesh::daemon {
+
+// A second that tmux told, which goes by the system's clock, on ours, which a set date does not move.
+inline WallTime on_our_clock(std::int64_t tmux_second, WallTime system_now, WallTime our_now) {
+  return our_now - (system_now - WallTime{std::chrono::seconds(tmux_second)});
+}
 
 struct PaneOptions {
   std::string program;  // this program's own path

@@ -35,6 +35,10 @@ class Writer {
   void word(const char* key, Enum value) {
     row_[key] = std::string(wd::to_string(value));
   }
+  template <class Enum>
+  void later_word(const char* key, Enum value) {
+    word(key, value);
+  }
   void times(const char* key, const std::vector<WallTime>& values) {
     json list = json::array();
     for (WallTime value : values) list.push_back(to_millis(value));
@@ -75,6 +79,10 @@ class Reader {
     const auto known = wd::from_string<Enum>(text);
     if (!known) throw std::invalid_argument(fmt::format("'{}' is not a known {}", text, key));
     value = *known;
+  }
+  template <class Enum>
+  void later_word(const char* key, Enum& value) {
+    if (row_.contains(key)) word(key, value);
   }
   void times(const char* key, std::vector<WallTime>& values) {
     values.clear();
@@ -128,6 +136,8 @@ void visit_members(Visitor& visitor, Record& record) {
   visitor.later("resumed", record.resumed);
   visitor.later("resume_deaths", record.resume_deaths);
   visitor.later("unproved", record.unproved);
+  visitor.later_word("stop_manner", record.stop_manner);
+  visitor.later("tries", record.tries);
 }
 
 }  // namespace

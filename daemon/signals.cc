@@ -51,7 +51,7 @@ std::optional<wd::Signal> watchdog_signal(const agents::Signal& signal, RunId ru
   std::optional<wd::SignalKind> kind;
   if (signal.kind == Kind::ready) {
     if (tells_state) return std::nullopt;
-    kind = wd::SignalKind::unreadable;
+    kind = wd::SignalKind::answers;
   } else if (const Row* row = row_of(signal.kind)) {
     kind = row->to;
   }

@@ -8,8 +8,8 @@
 
 namespace agentmesh::daemon {
 
-// Nothing: the signal says nothing about the state. `ready` of a runner that will never tell its state
-// (tells_state false) means "up, and unreadable".
+// Nothing: the signal says nothing about the state. `ready` of a runner that tells its state
+// (tells_state) is told by the state that follows.
 std::optional<watchdog::Signal> watchdog_signal(const agents::Signal& signal, RunId run, WallTime at,
                                                 bool tells_state);
 

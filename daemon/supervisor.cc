@@ -193,11 +193,13 @@ bool Supervisor::apply(Entry& entry, wd::Step next) {
     }
   }
   const wd::Phase before = entry.agent.phase;
+  const bool held_slot = wd::holds_slot(entry.agent);
   entry.agent = std::move(next.agent);
   arm(entry, kLeastWait);
   sync_link(entry);
   for (const wd::Action& action : next.actions) perform(entry, action);
   if (entry.agent.phase != before) after_phase(entry, before);
+  if (held_slot && !wd::holds_slot(entry.agent)) admit();
   hooks_.changed(entry);
   note_change();
   return true;
@@ -208,12 +210,8 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
   const bool died =
       was_alive && (entry.agent.phase == wd::Phase::ended || entry.agent.phase == wd::Phase::removing);
   if (died) {
-    const auto since = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
-    if (since) {
-      world_.notifier.tell("mass_death", "", "starts are held while the engine is checked");
-      feed_all(wd::MassDeath{*since});
-      request_look();
-    }
+    const auto mass = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
+    if (mass) mass_death(entry.agent.name, *mass);
   }
   if (entry.agent.phase == wd::Phase::launching) tell_early(entry);
   if (entry.agent.phase == wd::Phase::up) {
@@ -223,6 +221,16 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
   admit();
 }
 
+void Supervisor::mass_death(const AgentName& name, const wd::Mass& mass) {
+  if (mass.news == wd::News::first) {
+    world_.notifier.tell("mass_death", "", "starts are held while engine and tmux are checked");
+    feed_all(wd::MassDeath{mass.since});
+  } else {
+    feed(name, wd::MassDeath{mass.since});
+  }
+  request_look();
+}
+
 // A quick agent speaks before the engine has answered that it started it.
 void Supervisor::tell_early(Entry& entry) {
   if (entry.early.empty()) return;
@@ -230,8 +238,7 @@ void Supervisor::tell_early(Entry& entry) {
              [this, name = entry.agent.name, run = entry.agent.run, guard = std::weak_ptr<int>(alive_)] {
                Entry* known = guard.expired() ? nullptr : find(name.str());
                if (known == nullptr) return;
-               for (const agents::Signal& signal : std::exchange(known->early, {}))
-                 on_signal(name, run, signal);
+               for (const agents::Signal& signal : known->early.take_all()) on_signal(name, run, signal);
              });
 }
 
@@ -248,12 +255,9 @@ void Supervisor::admit() {
     if (deaths_.holds(world_.clock.now())) return admit_at(*deaths_.held_until());
     std::vector<const wd::Agent*> agents;
     for (const auto& [name, entry] : entries_) agents.push_back(&entry->agent);
-    const WallTime now = world_.clock.now();
     std::vector<AgentName> chosen;
-    for (const wd::Agent* agent : wd::next_starts(agents, host_policy_, now)) chosen.push_back(agent->name);
+    for (const wd::Agent* agent : wd::next_starts(agents, host_policy_)) chosen.push_back(agent->name);
     for (const AgentName& name : chosen) feed(name, wd::Admitted{});
-    const auto slot = wd::next_slot(agents, host_policy_, now);
-    if (slot) admit_at(*slot);
   });
 }
 
@@ -300,7 +304,7 @@ wd::Policy Supervisor::policy_of(const Entry& entry) const {
   if (entry.spec.runner == "custom") policy.on_clean_exit = wd::CleanExit::never_restart;
   const auto adapter = agents::find_adapter(entry.spec.runner);
   policy.ready_timeout =
-      adapter ? std::min((*adapter)->facts().ready_limit, configured.ready_limit) : configured.ready_limit;
+      configured.ready_limit.value_or(adapter ? (*adapter)->facts().ready_limit : policy.ready_timeout);
   return policy;
 }
 
@@ -322,7 +326,7 @@ void Supervisor::sync_link(Entry& entry) {
   const bool wanted = phase == wd::Phase::starting || phase == wd::Phase::launching || phase == wd::Phase::up;
   if (entry.link && (!wanted || entry.link_run != entry.agent.run)) {
     entry.link.reset();
-    entry.early.clear();
+    entry.early = {};
   }
   if (!wanted || entry.link) return;
   const auto adapter = agents::find_adapter(entry.spec.runner);
@@ -361,10 +365,8 @@ void Supervisor::sync_link(Entry& entry) {
 void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signal& signal) {
   Entry* entry = find(name.str());
   if (entry == nullptr || entry->agent.run != run) return;
-  if (entry->agent.phase == wd::Phase::starting || !entry->early.empty()) {
-    if (entry->early.size() < kMaxEarlySignals) entry->early.push_back(signal);
-    return;
-  }
+  const bool early = entry->agent.phase == wd::Phase::starting || !entry->early.empty();
+  if (early) return entry->early.push(signal);
   const auto adapter = agents::find_adapter(entry->spec.runner);
   const bool learned = signal.kind == agents::SignalKind::session_learned && signal.id != entry->session_id;
   if (learned && adapter && (*adapter)->takes_session(signal.id)) {
@@ -465,7 +467,6 @@ void Supervisor::died(const AgentName& name, RunId run, const sandbox::Container
 void Supervisor::on_engine_connected() {
   if (!engine_reachable_) world_.events.add("", "engine_back", "the container engine answers");
   engine_reachable_ = true;
-  deaths_.verified();
   feed_all_at(agents::Place::sandbox, wd::EngineBack{});
   request_look();
 }
@@ -507,6 +508,7 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
   } else if (const auto* back = std::get_if<tmux::ServerBack>(&event)) {
     world_.events.add("", "tmux_back",
                       back->fresh ? "a new server: panes are opened again" : "the server answers");
+    request_look();  // at panes that showed nothing new meanwhile, or went
     if (!back->fresh) return;
     for (auto& [name, entry] : entries_) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
   }
@@ -514,8 +516,9 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
 
 // The echo of what we typed ourselves is no sign of the program's life.
 void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
-  const WallTime painted{std::chrono::seconds(pane.painted_s)};
   if (pane.dead) return;
+  const auto system = std::chrono::floor<Millis>(std::chrono::system_clock::now());
+  const WallTime painted = on_our_clock(pane.painted_s, system, world_.clock.now());
   const WallTime echo_over = entry.typed_at + kEcho;
   if (painted > echo_over && entry.link->painted()) read_picture(entry, pane.id, Picture::painted);
   look_again(entry, pane.id, std::max(echo_over, painted + kPaintedUntold));
@@ -560,6 +563,8 @@ boost::asio::awaitable<void> Supervisor::look_loop() {
   while (look_wanted_) {
     look_wanted_ = false;
     // The host first: an engine that hangs holds nobody up but its own.
+    const WallTime begun = world_.clock.now();
+    bool whole = true;
     for (const agents::Place place : {agents::Place::host, agents::Place::sandbox}) {
       std::map<std::string, std::uint64_t> epochs;
       for (const auto& [name, entry] : entries_) {
@@ -568,7 +573,9 @@ boost::asio::awaitable<void> Supervisor::look_loop() {
       const Sight sight = co_await look(place);
       if (guard.expired()) co_return;
       look_done(sight, epochs);
+      whole = whole && (epochs.empty() || (sight.runs && sight.panes));
     }
+    if (whole && deaths_.verified(begun)) starts_go_on();
   }
 }
 
@@ -611,11 +618,16 @@ void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::
   admit();
 }
 
+void Supervisor::starts_go_on() {
+  world_.events.add("", "verified", "engine and tmux answer: starts go on");
+  admit();
+}
+
 // What is of no agent, or of one that runs elsewhere now.
 void Supervisor::reap_orphans(const Sight& sight) {
   const WallTime now = world_.clock.now();
   std::map<std::string, WallTime> still;
-  for (const auto& [name, runs] : *sight.runs) {
+  for (const auto& [name, runs] : sight.runs->of) {
     const Entry* entry = find(name);
     if (entry != nullptr && entry->spec.place == sight.place) continue;
     for (const wd::ContainerSeen& run : runs) {

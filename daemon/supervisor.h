@@ -4,6 +4,7 @@
 // links and timers. Everything runs on the one thread of the io_context.
 
 #include "agents/adapter.h"
+#include "agents/throttle.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/task.h"
@@ -60,8 +61,6 @@ struct World {
   UsageWatch& usage;
 };
 
-constexpr std::size_t kMaxEarlySignals = 64;
-
 // The signal that decided the state, for `explain`.
 struct DecidingSignal {
   agents::Signal signal;
@@ -92,7 +91,7 @@ struct Entry {
   std::uint64_t prompts = 0;  // counts prompts that opened or closed
   std::uint64_t changes = 0;  // counts signs of the runner's own doing: what proves a delivery
   std::optional<DecidingSignal> last_signal;
-  std::vector<agents::Signal> early;  // told before the engine's answer to the start; told again after it
+  agents::SignalQueue early;  // told before the engine's answer to the start; told again after it
   boost::asio::steady_timer timer;
   boost::asio::steady_timer look;  // at a picture that may have changed untold
 };
@@ -167,6 +166,8 @@ class Supervisor {
   void reap_orphans(const Sight& sight);
   bool apply(Entry& entry, watchdog::Step next);
   void after_phase(Entry& entry, watchdog::Phase before);
+  void mass_death(const AgentName& name, const watchdog::Mass& mass);
+  void starts_go_on();
   void tell_early(Entry& entry);
   void perform(Entry& entry, const watchdog::Action& action);
   void engine_effect(Entry& entry, watchdog::Effect effect, RunId run, Task<> task);

@@ -81,7 +81,7 @@ struct Answer {  // of this permission prompt and no other, through the runner's
   std::string detail;
 };
 
-enum class NotifyKind { permission, question, login, usage_limit, stuck, nudge_blocked };
+enum class NotifyKind { permission, question, login, usage_limit, stuck, nudge_blocked, effect_failed };
 struct Notify {  // a person should know: desktop, hook, hub
   NotifyKind kind = NotifyKind::permission;
   std::string text;

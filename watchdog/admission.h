@@ -14,27 +14,33 @@
 
 namespace agentmesh::watchdog {
 
-// The queued agents whose turn it is, longest waiting first: feed each an Admitted. Slots are held by agents
-// in creating, starting, and in launching for at most launch_slot.
-std::vector<const Agent*> next_starts(std::span<const Agent* const> agents, const HostPolicy& policy,
-                                      WallTime now);
+// Whether it takes up one of the host's slots: from creating until the runner shows a state or at least that
+// it runs, or until its ready limit has passed.
+bool holds_slot(const Agent& agent);
 
-// The earliest time at which a launching agent gives its slot up while others wait; none: no need to ask
-// again.
-std::optional<WallTime> next_slot(std::span<const Agent* const> agents, const HostPolicy& policy,
-                                  WallTime now);
+// The queued agents whose turn it is, longest waiting first: feed each an Admitted.
+std::vector<const Agent*> next_starts(std::span<const Agent* const> agents, const HostPolicy& policy);
 
-// The breaker. Tell it every end of a run that nobody asked for; when it trips, feed MassDeath{since} to all
-// agents, start nothing (`holds`), check engine and tmux, say so. `verified` releases it early.
+// Whether a person was told of this mass death already.
+enum class News { first, further };
+
+struct Mass {
+  WallTime since{};  // the first death of those counted
+  News news = News::first;
+};
+
+// The breaker. Tell it every end of a run that nobody asked for. When it trips, on the first death: feed
+// MassDeath{since} to all agents, say so; on a further one: feed it to that agent. Each time start nothing
+// (`holds`) and look at engine and tmux; what the look shows is said to `verified`.
 class DeathWatch {
  public:
   explicit DeathWatch(HostPolicy policy) : policy_(policy) {}
-  // `alive` counts the agents up or launching before this death. Result: the start of the window, when this
-  // death trips the breaker.
-  std::optional<WallTime> died(const AgentName& agent, std::size_t alive, WallTime now);
+  // `alive` counts the agents up or launching before this death.
+  std::optional<Mass> died(const AgentName& agent, std::size_t alive, WallTime now);
   bool holds(WallTime now) const;
   std::optional<WallTime> held_until() const { return held_until_; }
-  void verified();
+  // Engine and tmux answered a look that was begun then: releases a hold that is not newer. Whether it did.
+  bool verified(WallTime begun);
 
  private:
   struct Death {
@@ -45,6 +51,7 @@ class DeathWatch {
   HostPolicy policy_;
   std::deque<Death> deaths_;
   std::optional<WallTime> held_until_;
+  std::optional<WallTime> tripped_at_;
 };
 
 }  // namespace agentmesh::watchdog

@@ -64,6 +64,15 @@
 // answered or a person started it: it stays stuck, and a person is told. Repeating itself is life, and stuck
 // all the same. What may be the echo of our own keystrokes is no life.
 //
+// Where the state itself is unknown the same silence leads to the same Probe, but nothing may be typed and
+// nothing restarted: without life a person is told, once.
+//
+// WHAT DOES NOT COME ABOUT
+//
+// An effect that fails is tried again for ever, since the container it is about exists. After `patience`
+// tries in a row a person is told, once, and the tries become rarer, up to retry_max. An engine that is known
+// to be away counts no try.
+//
 // TIME
 //
 // Every phase that waits has a `deadline`; live.wake_at is the earliest thing to wake for (never empty but in
@@ -135,6 +144,8 @@ enum class After { start, backoff, hold, fail };
 enum class Hold { none, usage_limit, login };
 
 enum class Conversation { fresh, resume };
+
+enum class StopManner { graceful, force };
 
 // Why a run ended. Every end has one; `none` means that no run has ended yet.
 enum class ExitReason {
@@ -209,8 +220,10 @@ struct AgentRecord {
   Failure trouble_kind = Failure::none;  // ... and how
   LastExit exit;
   ExitReason ending = ExitReason::none;  // stopping: why we end the run
-  Millis stop_timeout{};                 // stopping: of the Stop in flight
-  bool excused = false;                  // the last end was not counted, or was taken back
+  Millis stop_timeout{};  // of the Stop in flight, or of the one that must follow the start ...
+  StopManner stop_manner = StopManner::graceful;  // ... and force: Kill instead
+  int tries = 0;                                  // in a row, of an effect that does not come about
+  bool excused = false;     // the last end was not counted, was taken back, or must not be
   bool finished = false;    // wanted became stopped because it was done, not because a person said so
   bool restarting = false;  // a run of this wanted period ended before: "restarting", not "starting"
 
@@ -242,6 +255,7 @@ struct Live {
   std::optional<WallTime> look_at;  // blind, or without a pane: when to Look again
 
   bool ready = false;      // this run has shown a state
+  bool answers = false;    // it has shown that it runs, though no state
   bool turn_open = false;  // it was busy and its turn has not ended
   WallTime last_activity{};
   std::optional<WallTime> probe_asked;   // the Probe in flight
@@ -257,7 +271,9 @@ struct Live {
   bool nudge_blocked = false;             // the last nudge was not typed, on purpose
   bool goes_on = false;                   // the next run is nudged once: it was ended in the middle of a turn
   Condition before_stuck = Condition::busy;
-  bool oom_child = false;  // a process of this run was killed for memory
+  bool oom_child = false;              // a process of this run was killed for memory
+  bool unknown_told = false;           // unknown: a person was told that it works or hangs unseen
+  std::optional<WallTime> not_before;  // no Remove that failed, or of a leftover, is asked again before
 
   bool operator==(const Live&) const = default;
 };
@@ -288,6 +304,7 @@ std::string_view to_string(Status value);
 std::string_view to_string(After value);
 std::string_view to_string(Hold value);
 std::string_view to_string(Conversation value);
+std::string_view to_string(StopManner value);
 std::string_view to_string(ExitReason value);
 std::string_view to_string(Effect value);
 std::string_view to_string(Failure value);
@@ -309,6 +326,8 @@ template <>
 std::optional<Hold> from_string(std::string_view text);
 template <>
 std::optional<Conversation> from_string(std::string_view text);
+template <>
+std::optional<StopManner> from_string(std::string_view text);
 template <>
 std::optional<ExitReason> from_string(std::string_view text);
 template <>

@@ -47,6 +47,10 @@ void go_up(Change& c);
 void adopt(Change& c);
 void begin_stop(Change& c, ExitReason ending, Millis timeout);
 void begin_kill(Change& c);
+// What a stop or restart asked for a run that only now turns out to be there.
+void end_as_asked(Change& c, ExitReason ending);
+// Remembers it.
+void ask_end(Change& c, Millis timeout, StopManner manner);
 // The run is over: name the reason, decide what follows, write the report.
 void end_run(Change& c, const End& end);
 // Create or start failed and nothing runs: the same for a run that never was.
@@ -59,6 +63,10 @@ void check(Change& c, Effect effect, Failure failure, std::string message);
 void gone(Change& c);
 // Nothing exists: rest when stopped is wanted, else what `after` says.
 void settle(Change& c);
+// One more try of what does not come about: the wait before the next. `what` is for the person who is told.
+Millis try_again(Change& c, Millis first, const std::string& what);
+Millis retry_wait(const Agent& agent, const Policy& policy, Millis first);
+inline constexpr const char* kNotRemoved = "its container cannot be removed";
 void open_pane(Change& c);
 // Takes back the count of an end since `since` that was the host's fault, not the agent's.
 void excuse(Change& c, WallTime since);

@@ -69,6 +69,18 @@ void restart_unproved(Change& c) {
   if (live.unanswered == 2) c.act(Notify{NotifyKind::stuck, "no reaction, and no telling whether it works"});
 }
 
+// Work, and a state that nobody understands: it may be typed into as little as it may be restarted.
+bool works_unseen(const Agent& agent) {
+  const Live& live = agent.live;
+  return agent.phase == Phase::up && live.condition == Condition::unknown && !live.unknown_told &&
+         has_work(agent) && live.pane_open && !live.engine_lost;
+}
+
+void tell_unseen(Change& c) {
+  c.agent.live.unknown_told = true;
+  c.act(Notify{NotifyKind::stuck, "its state is not known"});
+}
+
 void wake_limited(Change& c) {
   c.agent.limited_until.reset();
   set_condition(c, Condition::idle, "");
@@ -98,7 +110,7 @@ std::optional<WallTime> signal_wake(const Agent& agent, const Policy& policy) {
     return *live.waiting_since + policy.nudge_wait;
   }
   if (live.condition == Condition::rate_limited) return limit_over(agent, policy);
-  if (may_get_stuck(agent)) return live.last_activity + policy.stuck_after;
+  if (may_get_stuck(agent) || works_unseen(agent)) return live.last_activity + policy.stuck_after;
   return std::nullopt;
 }
 
@@ -142,6 +154,7 @@ void set_condition(Change& c, Condition condition, std::string detail) {
   live.probe_asked.reset();
   live.repeated_at.reset();
   live.nudge_blocked = false;
+  live.unknown_told = false;
 }
 
 void progress(Change& c, WallTime at) {
@@ -155,6 +168,7 @@ void judge(Change& c, const Probed& answer) {
   if (answer.progress != Progress::unknown) c.agent.unproved = false;
   if (answer.progress == Progress::seen) return found_alive(c, answer.detail);
   if (may_get_stuck(c.agent)) return become_stuck(c, NudgeKind::keep_going, answer.detail);
+  if (works_unseen(c.agent)) return tell_unseen(c);
   if (live.condition != Condition::stuck || !live.pane_open) return;
   if (answer.progress == Progress::unknown) return restart_unproved(c);
   restart_stuck(c, ExitReason::stuck_after_nudge);

@@ -21,8 +21,6 @@ struct StartAsked {
   Conversation conversation = Conversation::resume;  // resume takes effect only if there is one to resume
 };
 
-enum class StopManner { graceful, force };
-
 struct StopAsked {
   Millis timeout{};  // SIGTERM to SIGKILL
   StopManner manner = StopManner::graceful;
@@ -107,6 +105,7 @@ enum class SignalKind {
   repeated,    // the same tool call or screen cycle, now loop_repeats times over or more often (repeats.h)
   varied,      // the first that differs after that
   unreadable,  // nobody understands what it shows
+  answers,     // the program runs and shows something, but no state
 };
 
 enum class Source {

@@ -136,6 +136,7 @@ void wind_up(Change& c) {
   c.agent.restarting = c.agent.wanted == Wanted::running;
   c.agent.trouble = Effect::none;
   c.agent.trouble_kind = Failure::none;
+  c.agent.tries = 0;
   forget_signals(c);
   c.act(Emit{EventName::ended, c.agent.exit.text});
   if (!deserves_report(c.agent)) return begin_remove(c);
@@ -152,6 +153,7 @@ void rest(Change& c) {
   agent.next_restart_at.reset();
   agent.restarting = false;
   agent.live.goes_on = false;
+  agent.tries = 0;
   enter(c, Phase::absent, Millis{});
   agent.deadline.reset();
   c.act(ClosePane{});
@@ -221,6 +223,7 @@ void begin_create(Change& c) {
   agent.started_at.reset();
   agent.limited_until.reset();
   agent.ending = ExitReason::none;
+  ask_end(c, c.policy.stop_timeout, StopManner::graceful);
   if (agent.restarting) agent.last_restart_at = c.now;
   choose_conversation(c);
   forget_signals(c);
@@ -238,6 +241,7 @@ void launch(Change& c) {
   c.agent.trouble = Effect::none;
   c.agent.trouble_kind = Failure::none;
   c.agent.reason.clear();
+  c.agent.tries = 0;
   forget_signals(c);
   enter(c, Phase::launching, c.policy.ready_timeout);
   open_pane(c);
@@ -256,16 +260,29 @@ void adopt(Change& c) {
   c.act(Emit{EventName::adopted, "running container found"});
 }
 
+void ask_end(Change& c, Millis timeout, StopManner manner) {
+  c.agent.stop_timeout = std::clamp(timeout, Millis{}, c.policy.stop_timeout_max);
+  c.agent.stop_manner = manner;
+}
+
+void end_as_asked(Change& c, ExitReason ending) {
+  c.agent.ending = ending;
+  c.agent.reason = describe(ending);
+  if (c.agent.stop_manner == StopManner::force) return begin_kill(c);
+  begin_stop(c, ending, c.agent.stop_timeout);
+}
+
 void begin_stop(Change& c, ExitReason ending, Millis timeout) {
   c.agent.ending = ending;
-  c.agent.stop_timeout = std::clamp(timeout, Millis{}, c.policy.stop_timeout_max);
+  ask_end(c, timeout, StopManner::graceful);
   c.agent.reason = describe(ending);
   enter(c, Phase::stopping, c.agent.stop_timeout + c.policy.stop_grace);
   c.act(Stop{c.agent.run, c.agent.stop_timeout});
 }
 
 void begin_kill(Change& c) {
-  enter(c, Phase::stopping, c.policy.stop_grace);
+  c.agent.stop_manner = StopManner::force;  // also after a restart of the daemon
+  enter(c, Phase::stopping, retry_wait(c.agent, c.policy, c.policy.stop_grace));
   c.act(Kill{c.agent.run});
 }
 
@@ -319,8 +336,10 @@ void check(Change& c, Effect effect, Failure failure, std::string message) {
   c.agent.trouble = effect;
   c.agent.trouble_kind = failure;
   if (effect == Effect::create || effect == Effect::start) c.agent.reason = std::move(message);
-  enter(c, Phase::checking, c.policy.look_again);
-  c.act(Look{});
+  const bool counted = effect == Effect::remove && failure != Failure::none;
+  enter(c, Phase::checking, counted ? try_again(c, c.policy.look_again, kNotRemoved) : c.policy.look_again);
+  if (!counted || c.agent.tries <= 1) return c.act(Look{});
+  c.agent.live.not_before = c.agent.deadline;  // which looks
 }
 
 void gone(Change& c) {
@@ -344,6 +363,19 @@ void settle(Change& c) {
       break;
   }
   enter_until(c, Phase::held, c.agent.next_restart_at.value_or(c.now + c.policy.recheck));
+}
+
+Millis retry_wait(const Agent& agent, const Policy& policy, Millis first) {
+  if (agent.live.engine_lost) return policy.retry_max;  // its return is looked at by itself
+  Millis wait = first;
+  for (int i = policy.patience; i < agent.tries && wait < policy.retry_max; ++i) wait *= 2;
+  return std::min(wait, policy.retry_max);
+}
+
+Millis try_again(Change& c, Millis first, const std::string& what) {
+  const bool told = !c.agent.live.engine_lost && ++c.agent.tries == c.policy.patience;
+  if (told) c.act(Notify{NotifyKind::effect_failed, what});
+  return retry_wait(c.agent, c.policy, first);
 }
 
 void open_pane(Change& c) {

@@ -93,6 +93,9 @@ constexpr auto kConversation = std::to_array<Row<Conversation>>({
     {Conversation::resume, "resume"},
 });
 
+constexpr auto kStopManner =
+    std::to_array<Row<StopManner>>({{StopManner::graceful, "graceful"}, {StopManner::force, "force"}});
+
 constexpr auto kExitReason = std::to_array<Row<ExitReason>>({
     {ExitReason::none, "none"},
     {ExitReason::stopped_by_user, "stopped_by_user"},
@@ -151,6 +154,7 @@ constexpr auto kSignalKind = std::to_array<Row<SignalKind>>({
     {SignalKind::repeated, "repeated"},
     {SignalKind::varied, "varied"},
     {SignalKind::unreadable, "unreadable"},
+    {SignalKind::answers, "answers"},
 });
 
 constexpr auto kContainerState = std::to_array<Row<ContainerState>>({
@@ -186,6 +190,7 @@ constexpr auto kNotifyKind = std::to_array<Row<NotifyKind>>({
     {NotifyKind::usage_limit, "usage_limit"},
     {NotifyKind::stuck, "stuck"},
     {NotifyKind::nudge_blocked, "nudge_blocked"},
+    {NotifyKind::effect_failed, "effect_failed"},
 });
 
 constexpr auto kEventName = std::to_array<Row<EventName>>({
@@ -218,6 +223,7 @@ std::string_view to_string(Status value) { return name_of(kStatus, value); }
 std::string_view to_string(After value) { return name_of(kAfter, value); }
 std::string_view to_string(Hold value) { return name_of(kHold, value); }
 std::string_view to_string(Conversation value) { return name_of(kConversation, value); }
+std::string_view to_string(StopManner value) { return name_of(kStopManner, value); }
 std::string_view to_string(ExitReason value) { return name_of(kExitReason, value); }
 std::string_view to_string(Effect value) { return name_of(kEffect, value); }
 std::string_view to_string(Failure value) { return name_of(kFailure, value); }
@@ -258,6 +264,10 @@ std::optional<Hold> from_string(std::string_view text) {
 template <>
 std::optional<Conversation> from_string(std::string_view text) {
   return value_of(kConversation, text);
+}
+template <>
+std::optional<StopManner> from_string(std::string_view text) {
+  return value_of(kStopManner, text);
 }
 template <>
 std::optional<ExitReason> from_string(std::string_view text) {

@@ -59,15 +59,16 @@ struct Policy {
   Millis report_timeout = std::chrono::seconds{10};
   Millis look_again = std::chrono::seconds{2};  // between two Looks while checking
   Millis pane_retry = std::chrono::seconds{1};
+  int patience = 5;  // tries of one effect in a row, then a person is told and they become rarer ...
+  Millis retry_max = std::chrono::minutes{1};  // ... up to this
   Millis recheck =
       std::chrono::hours{1};  // wake of phases that wait for a person: changes nothing, proves they are alive
   Millis queue_recheck = std::chrono::minutes{1};
 };
 
 struct HostPolicy {
-  int max_starting = 4;  // agents in creating, starting or freshly launching at one time
-  Millis launch_slot = std::chrono::seconds{5};  // a launching agent holds its slot no longer than this
-  int mass_death_agents = 5;                     // this many, and over half of those alive, ...
+  int max_starting = 4;       // agents in creating, starting or launching at one time
+  int mass_death_agents = 5;  // this many, and over half of those alive, ...
   Millis mass_death_window =
       std::chrono::seconds{10};  // ... within this: suspect the engine, tmux or the probe
   Millis mass_death_hold =

@@ -25,7 +25,7 @@ Millis longest_wait(const Agent& agent, const Policy& policy) {
     case Phase::removing:
       return policy.remove_timeout;
     case Phase::checking:
-      return policy.look_again;
+      return std::max(policy.look_again, policy.retry_max);
     case Phase::backoff:
       return policy.backoff_max * (100 + policy.jitter_percent) / 100;
     case Phase::held:
@@ -80,6 +80,11 @@ void tell_status(Change& c, const Agent& before) {
   c.act(Emit{EventName::status, status_reason(c.agent)});
 }
 
+std::string unproved(const Agent& agent) {
+  if (agent.trouble == Effect::remove || agent.trouble == Effect::none) return kNotRemoved;
+  return "it is not known whether its container runs: " + agent.reason;
+}
+
 void again(Change& c, Millis wait) { c.agent.deadline = c.now + wait; }
 
 void deadline_passed(Change& c) {
@@ -97,6 +102,7 @@ void deadline_passed(Change& c) {
     case Phase::up:
       return again(c, c.policy.recheck);
     case Phase::stopping:
+      try_again(c, c.policy.stop_grace, "its container cannot be killed");
       begin_kill(c);
       return c.act(Look{});
     case Phase::ended:
@@ -104,7 +110,7 @@ void deadline_passed(Change& c) {
     case Phase::removing:
       return check(c, Effect::remove, Failure::unknown, "no answer in time");
     case Phase::checking:
-      again(c, c.policy.look_again);
+      again(c, try_again(c, c.policy.look_again, unproved(c.agent)));
       return c.act(Look{});
     case Phase::backoff:
       return queue(c);

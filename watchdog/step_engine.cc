@@ -26,12 +26,12 @@ void create_done(Change& c, const EffectDone& event) {
 }
 
 void start_done(Change& c) {
-  if (must_end(c.agent)) return begin_stop(c, why_end(c.agent), c.policy.stop_timeout);
+  if (must_end(c.agent)) return end_as_asked(c, why_end(c.agent));
   launch(c);
 }
 
 void stop_done(Change& c) {
-  c.agent.deadline = c.now + c.policy.stop_grace;
+  c.agent.deadline = c.now + retry_wait(c.agent, c.policy, c.policy.stop_grace);
   c.act(Look{});
 }
 
@@ -69,13 +69,15 @@ View view_of(const Agent& agent, const Observed& event) {
   return view;
 }
 
-void reap(Change& c, const ContainerSeen& leftover) {
-  c.act(Remove{leftover.run});
-  c.act(Emit{EventName::reaped, "run " + std::to_string(leftover.run.value)});
-}
+bool may_remove(const Change& c) { return !c.agent.live.not_before || c.now >= *c.agent.live.not_before; }
 
 void reap_all(Change& c, const std::vector<const ContainerSeen*>& leftovers) {
-  for (const auto* leftover : leftovers) reap(c, *leftover);
+  if (leftovers.empty() || !may_remove(c)) return;
+  c.agent.live.not_before = c.now + retry_wait(c.agent, c.policy, c.policy.look_again);
+  for (const auto* leftover : leftovers) {
+    c.act(Remove{leftover->run});
+    c.act(Emit{EventName::reaped, "run " + std::to_string(leftover->run.value)});
+  }
 }
 
 void see_pane(Change& c, PaneState pane) {
@@ -101,7 +103,7 @@ void see_stopping(Change& c, const View& view) {
     return end_run(c, {view.own->exit_code, view.own->oom_killed, witness(c)});
   }
   if (view.own->state == ContainerState::created) return end_run(c, {.witness = witness(c)});
-  if (c.agent.live.blind && view.complete) begin_stop(c, c.agent.ending, c.agent.stop_timeout);
+  if (c.agent.live.blind && view.complete) end_as_asked(c, c.agent.ending);
 }
 
 void see_removing(Change& c, const View& view) {
@@ -116,7 +118,9 @@ void see_at_rest(Change& c, const View& view, const Observed& event) {
     if (c.agent.phase == Phase::absent && stray) c.act(ClosePane{});
     return;
   }
-  for (const auto& seen : event.containers) reap(c, seen);
+  std::vector<const ContainerSeen*> leftovers;
+  for (const auto& seen : event.containers) leftovers.push_back(&seen);
+  reap_all(c, leftovers);
   check(c, Effect::remove, Failure::none, "");
 }
 
@@ -125,7 +129,10 @@ void attempt_failed(Change& c, const View& view) {
   const bool ours = c.agent.trouble_kind == Failure::unreachable || c.agent.trouble_kind == Failure::unknown;
   if (!ours || removed_meanwhile) return end_attempt(c);
   c.agent.after = After::backoff;
-  c.agent.next_restart_at = c.now + c.policy.backoff_first;
+  c.agent.next_restart_at =
+      c.now + (c.agent.live.engine_lost
+                   ? c.policy.backoff_first
+                   : try_again(c, c.policy.backoff_first, "it cannot be started: " + c.agent.reason));
   view.own == nullptr ? settle(c) : begin_remove(c);
 }
 
@@ -140,18 +147,24 @@ void decide_absent(Change& c, const View& view) {
   attempt_failed(c, view);
 }
 
+void remove_again(Change& c) {
+  if (may_remove(c)) begin_remove(c);
+}
+
 void decide_created(Change& c, const View& view) {
   c.agent.container_id = view.own->container_id;
-  if (must_end(c.agent) || c.agent.trouble == Effect::remove) return begin_remove(c);
+  if (c.agent.trouble == Effect::remove) return remove_again(c);
+  if (must_end(c.agent)) return begin_remove(c);
   if (c.agent.trouble == Effect::create && c.agent.trouble_kind != Failure::permanent) return begin_start(c);
   attempt_failed(c, view);
 }
 
 void decide_running(Change& c, const View& view) {
   c.agent.container_id = view.own->container_id;
-  if (c.agent.trouble == Effect::remove) return begin_remove(c);
-  if (must_end(c.agent)) return begin_stop(c, why_end(c.agent), c.policy.stop_timeout);
-  adopt(c);
+  if (c.agent.trouble == Effect::remove) return remove_again(c);
+  if (!must_end(c.agent)) return adopt(c);
+  c.agent.tries = 0;
+  end_as_asked(c, why_end(c.agent));
 }
 
 void decide(Change& c, const View& view) {
@@ -161,7 +174,7 @@ void decide(Change& c, const View& view) {
   if (!view.others.empty() || !view.complete) return;
   if (view.own == nullptr) return decide_absent(c, view);
   if (view.own->state == ContainerState::created) return decide_created(c, view);
-  if (c.agent.trouble == Effect::remove) return begin_remove(c);
+  if (c.agent.trouble == Effect::remove) return remove_again(c);
   end_run(c, {view.own->exit_code, view.own->oom_killed, witness(c)});
 }
 

@@ -17,6 +17,7 @@ void renew(Change& c, const std::string& spec_hash, Conversation conversation) {
   agent.failures = 0;
   agent.resume_deaths = 0;
   agent.unproved = false;
+  agent.tries = 0;
   agent.after = After::start;
 }
 
@@ -33,19 +34,18 @@ void start_after_end(Change& c) {
   c.agent.restarting = true;
 }
 
-Millis until_killed(const Change& c, Millis timeout) {
-  return std::clamp(timeout, Millis{}, c.policy.stop_timeout_max) + c.policy.stop_grace;
+Millis until_killed(const Change& c, const StopAsked& event) {
+  if (event.manner == StopManner::force) return c.policy.stop_grace;
+  return std::clamp(event.timeout, Millis{}, c.policy.stop_timeout_max) + c.policy.stop_grace;
 }
 
 void shorten_deadline(Change& c, Millis wait) {
   c.agent.deadline = std::min(c.agent.deadline.value_or(c.now + wait), c.now + wait);
 }
 
-void stop_live(Change& c, const StopAsked& event) {
-  begin_stop(c, ExitReason::stopped_by_user, event.timeout);
-  if (event.manner == StopManner::graceful) return;
-  c.actions.pop_back();
-  begin_kill(c);
+// A start is in flight, or what came of it is not known yet.
+bool may_come_up(Phase phase) {
+  return phase == Phase::creating || phase == Phase::starting || phase == Phase::checking;
 }
 
 }  // namespace
@@ -79,19 +79,22 @@ void handle(Change& c, const RestartAsked& event) {
   renew(c, event.spec_hash, event.conversation);
   if (at_rest(c.agent.phase)) return start_from_rest(c);
   if (is_live(c.agent.phase)) begin_stop(c, ExitReason::restarted_by_user, event.timeout);
+  if (may_come_up(c.agent.phase)) ask_end(c, event.timeout, StopManner::graceful);
   start_after_end(c);
 }
 
 void handle(Change& c, const StopAsked& event) {
+  if (c.agent.finished) c.agent.excused = true;  // its end stands, whatever comes to light of it
+  if (c.agent.finished || c.agent.phase == Phase::absent) return;
   c.agent.wanted = Wanted::stopped;
-  c.agent.finished = false;
   if (at_rest(c.agent.phase)) return settle(c);
-  if (is_live(c.agent.phase)) return stop_live(c, event);
+  if (is_live(c.agent.phase) || may_come_up(c.agent.phase)) ask_end(c, event.timeout, event.manner);
+  if (is_live(c.agent.phase)) return end_as_asked(c, ExitReason::stopped_by_user);
   c.agent.ending = ExitReason::stopped_by_user;
   c.agent.reason.clear();
   if (c.agent.phase == Phase::ended || c.agent.phase == Phase::removing) return;
   if (c.agent.phase == Phase::stopping && event.manner == StopManner::force) return begin_kill(c);
-  shorten_deadline(c, until_killed(c, event.timeout));
+  shorten_deadline(c, until_killed(c, event));
 }
 
 void handle(Change& c, const DaemonStarted&) {

@@ -13,6 +13,7 @@ bool shows_ready(SignalKind kind) {
     case SignalKind::unreadable:
     case SignalKind::repeated:
     case SignalKind::varied:
+    case SignalKind::answers:
       return false;
     default:
       return true;
@@ -20,6 +21,8 @@ bool shows_ready(SignalKind kind) {
 }
 
 bool shows_conversation(SignalKind kind) { return shows_ready(kind) && kind != SignalKind::auth_required; }
+
+bool limited(const Change& c) { return c.agent.limited_until && *c.agent.limited_until > c.now; }
 
 // Not said by the runner, and at a time when we type: as like as not the terminal shows our own keystrokes.
 bool may_be_echo(const Change& c, const Signal& event) {
@@ -51,7 +54,7 @@ void on_idle(Change& c, Source source) {
   Live& live = c.agent.live;
   const Condition shown = live.condition == Condition::stuck ? live.before_stuck : live.condition;
   if (dialog_open(c.agent) || shown == Condition::idle) return;
-  if (shown == Condition::rate_limited && c.agent.limited_until.value_or(c.now) > c.now) return;
+  if (shown == Condition::rate_limited && limited(c)) return;
   const bool sure = source == Source::native || shown == Condition::unknown || live.idle_since;
   if (sure) return accept_idle(c);
   live.idle_since = c.now;
@@ -61,8 +64,7 @@ void on_turn_ended(Change& c) {
   if (dialog_open(c.agent)) return;  // the turn of a part: whoever asks still waits
   c.agent.live.turn_open = false;
   progress(c, c.now);
-  if (c.agent.live.condition == Condition::rate_limited && c.agent.limited_until.value_or(c.now) > c.now)
-    return;
+  if (c.agent.live.condition == Condition::rate_limited && limited(c)) return;
   set_condition(c, Condition::idle, "");
 }
 
@@ -72,6 +74,7 @@ void on_permission(Change& c, const Signal& event) {
   const bool known = live.condition == Condition::waiting_permission && same;
   live.turn_open = true;
   live.prompt = event.id;
+  if (live.condition == Condition::rate_limited) c.agent.limited_until.reset();  // its work goes on
   set_condition(c, Condition::waiting_permission, event.detail);
   if (known) return;
   c.act(Notify{NotifyKind::permission, event.detail});
@@ -89,17 +92,16 @@ void on_question(Change& c, const Signal& event) {
 
 void on_closed(Change& c, Condition dialog) {
   if (c.agent.live.condition != dialog) return;
-  set_condition(c, Condition::busy, "");
+  set_condition(c, limited(c) ? Condition::rate_limited : Condition::busy, "");
   progress(c, c.now);
 }
 
 void on_limit(Change& c, const Signal& event) {
+  const bool known = c.agent.live.condition == Condition::rate_limited || limited(c);
   const WallTime until = event.until.value_or(c.now + c.policy.limit_default);
   c.agent.limited_until = std::clamp(until, c.now, c.now + c.policy.limit_max);
-  if (dialog_open(c.agent)) return;
-  const bool known = c.agent.live.condition == Condition::rate_limited;
-  set_condition(c, Condition::rate_limited, event.detail);
   if (!known) c.act(Notify{NotifyKind::usage_limit, event.detail});
+  if (!dialog_open(c.agent)) set_condition(c, Condition::rate_limited, event.detail);
 }
 
 void on_login(Change& c, const Signal& event) {
@@ -179,6 +181,9 @@ void handle(Change& c, const Signal& event) {
       return on_varied(c, event);
     case SignalKind::unreadable:
       return on_unreadable(c, event);
+    case SignalKind::answers:
+      c.agent.live.answers = true;
+      return;
   }
 }
 

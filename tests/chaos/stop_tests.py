@@ -44,6 +44,22 @@ def test_stop_while_it_starts(bench):
     always(10, lambda: not mesh.containers() and not mesh.sessions(), "nothing came back")
 
 
+def test_stop_by_force_while_it_starts(bench):
+    """Whatever moment of the start it meets, it is not the graceful stop of 10 s."""
+    mesh = bench.mesh()
+    for number in range(bench.count(4, 12)):
+        name = mesh.name(f"f{number}")
+        child = mesh.spawn(*mesh.start_words(name, "--ignore-term --start-after 3000"))
+        eventually(10, lambda: any(agent["name"] == name for agent in mesh.json("list", "--all")), "start was taken")
+        time.sleep(bench.random.uniform(0.0, 0.5))
+        begun = time.monotonic()
+        mesh.expect(0, "stop", name, "--force")
+        bench.measured("stop --force during the start", time.monotonic() - begun, 5, "s")
+        check(gone(mesh, name), "its container or session is there after stop")
+        child.wait(30)
+        child.stdout.close()
+
+
 def test_stop_of_an_agent_that_ignores_it(bench):
     mesh = bench.mesh()
     name = mesh.start(mesh.name(), "--ignore-term")
@@ -74,5 +90,9 @@ def test_down_leaves_agents_and_ends_soon(bench):
     mesh.expect(0, "down")
     eventually(5, lambda: mesh.daemon() is None, "the daemon has ended after down")
     same(mesh.started_at([name]), before, "StartedAt")
-    mesh.expect(0, "down", "--agents")
+    done = mesh.start(mesh.name("done"))
+    mesh.press(done, "C-d")
+    mesh.until_status(done, "stopped")
+    same(mesh.json("down", "--agents")["stopped_agents"], 1, "agents that were stopped, one being done before")
     eventually(5, lambda: not mesh.containers(), "no container after down --agents")
+    same(mesh.agent(done)["exit"]["reason"], "done", "exit reason of the one that was done")

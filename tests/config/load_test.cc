@@ -25,6 +25,12 @@ std::string problem(std::string_view text) {
   return config ? "no error" : describe(config.error());
 }
 
+TEST(LoadTest, TheReadyLimitIsTheRunnersOwnUntilOneIsSet) {
+  EXPECT_EQ(parse_alone("")->watchdog.ready_limit, std::nullopt);
+  EXPECT_EQ(parse_alone("[watchdog]\nready_limit = \"5m\"")->watchdog.ready_limit, Millis{300'000});
+  EXPECT_NE(problem("[watchdog]\nready_limit = \"1ms\"").find("ready_limit"), std::string::npos);
+}
+
 TEST(LoadTest, TheDocumentedFileIsTheBuiltInConfiguration) {
   const auto file = parse_alone(default_toml());
   ASSERT_TRUE(file) << describe(file.error());

@@ -41,6 +41,8 @@ wd::AgentRecord full_record() {
   record.resumed = true;
   record.resume_deaths = 1;
   record.unproved = true;
+  record.stop_manner = wd::StopManner::force;
+  record.tries = 3;
   return record;
 }
 
@@ -54,7 +56,8 @@ TEST(RecordJsonTest, EveryMemberComesBackAsItWent) {
 }
 
 TEST(RecordJsonTest, ARowThatThisVersionDidNotWriteIsAnError) {
-  const std::set<std::string> later{"resumed", "resume_deaths", "unproved"};  // the first version had none
+  const std::set<std::string> later{"resumed", "resume_deaths", "unproved", "stop_manner",
+                                    "tries"};  // the first version had none
   const auto good = to_json(full_record());
   for (const auto& [key, value] : good.items()) {
     auto missing = good;

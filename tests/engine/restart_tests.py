@@ -77,6 +77,22 @@ def test_killed_session_comes_back(bench):
     same(mesh.messages(name), ["still there?"], "messages")
 
 
+def test_panes_are_known_again_when_the_way_to_tmux_was_lost(bench):
+    """Of an idle agent, whose pane tells nothing new: not only at the next relist, a minute later."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    clients = mesh.tmux("list-clients", "-F", "#{client_control_mode} #{client_pid}").stdout.split("\n")
+    pids = [int(line.split()[1]) for line in clients if line.startswith("1 ")]
+    check(pids, f"no control client: {clients}")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    eventually(10, lambda: mesh.events(name="tmux_back"), "the way to tmux is back")
+
+    def taken():
+        return mesh.run("nudge", name, "still there?").returncode == 0
+    bench.measured("a message after the way to tmux was lost", eventually(20, taken, "a message arrives")[1], 10, "s")
+
+
 def test_done_agent_stays_ended(bench):
     mesh = bench.mesh(QUICK)
     name = mesh.start(mesh.name())
@@ -84,6 +100,8 @@ def test_done_agent_stays_ended(bench):
     mesh.until_status(name, "stopped")
     same(mesh.agent(name)["exit"]["reason"], "done", "exit reason")
     same(mesh.agent(name)["reason"][:4], "done", "reason")
+    mesh.expect(0, "stop", name)
+    same(mesh.agent(name)["reason"][:4], "done", "reason after a stop")
     always(3, lambda: not mesh.containers(name), "no container")
     same(len(mesh.engine_events(name, "start")), 1, "starts")
 

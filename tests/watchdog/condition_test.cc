@@ -346,7 +346,7 @@ TEST(NamesTest, EveryValueComesBack) {
     const auto value = static_cast<Condition>(i);
     EXPECT_EQ(from_string<Condition>(to_string(value)), value);
   }
-  for (int i = 0; i <= static_cast<int>(SignalKind::unreadable); ++i) {
+  for (int i = 0; i <= static_cast<int>(SignalKind::answers); ++i) {
     const auto value = static_cast<SignalKind>(i);
     EXPECT_EQ(from_string<SignalKind>(to_string(value)), value);
   }

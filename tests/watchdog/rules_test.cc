@@ -165,23 +165,21 @@ TEST(AdmissionTest, AtMostFourAtATimeLongestWaitingFirst) {
   auto agents = agents_in(
       {Phase::queued, Phase::creating, Phase::starting, Phase::queued, Phase::queued, Phase::up}, now);
   agents[0].phase_since = now + 1min;
-  const auto next = next_starts(pointers(agents), HostPolicy{}, now);
+  const auto next = next_starts(pointers(agents), HostPolicy{});
   ASSERT_EQ(next.size(), 2U);
   EXPECT_EQ(next[0], &agents[3]);
   EXPECT_EQ(next[1], &agents[4]);
   agents[3].live.blind = true;
-  EXPECT_EQ(next_starts(pointers(agents), HostPolicy{}, now).front(), &agents[4]);
+  EXPECT_EQ(next_starts(pointers(agents), HostPolicy{}).front(), &agents[4]);
 }
 
-TEST(AdmissionTest, ALaunchGivesItsSlotUp) {
+TEST(AdmissionTest, ALaunchHoldsItsSlotUntilItIsUp) {
   const WallTime now = Drive().now();
   const HostPolicy policy{.max_starting = 1};
-  const auto agents = agents_in({Phase::launching, Phase::queued}, now);
-  EXPECT_TRUE(next_starts(pointers(agents), policy, now + 1s).empty());
-  const auto slot = next_slot(pointers(agents), policy, now + 1s);
-  ASSERT_TRUE(slot);
-  EXPECT_EQ(next_starts(pointers(agents), policy, *slot).size(), 1U);
-  EXPECT_FALSE(next_slot(pointers(agents), policy, *slot));
+  auto agents = agents_in({Phase::launching, Phase::queued}, now);
+  EXPECT_TRUE(next_starts(pointers(agents), policy).empty());
+  agents[0].phase = Phase::up;
+  EXPECT_EQ(next_starts(pointers(agents), policy).size(), 1U);
 }
 
 TEST(DeathWatchTest, TripsOnFiveAndOverHalfWithinTheWindow) {
@@ -189,11 +187,43 @@ TEST(DeathWatchTest, TripsOnFiveAndOverHalfWithinTheWindow) {
   const auto name = [](int i) { return *AgentName::parse("a" + std::to_string(i)); };
   DeathWatch watch{HostPolicy{}};
   for (int i = 0; i < 4; ++i) EXPECT_FALSE(watch.died(name(i), 8U - static_cast<unsigned>(i), now + i * 1s));
-  EXPECT_EQ(watch.died(name(4), 4, now + 4s), now);
+  const auto mass = watch.died(name(4), 4, now + 4s);
+  ASSERT_TRUE(mass);
+  EXPECT_EQ(mass->since, now);
+  EXPECT_EQ(mass->news, News::first);
   EXPECT_TRUE(watch.holds(now + 5s));
   EXPECT_FALSE(watch.holds(now + 40s));
-  watch.verified();
-  EXPECT_FALSE(watch.holds(now + 5s));
+}
+
+TEST(DeathWatchTest, AMassDeathIsToldOnceHoweverManyDieOfIt) {
+  const WallTime now = Drive().now();
+  const auto name = [](int i) { return *AgentName::parse("a" + std::to_string(i)); };
+  DeathWatch watch{HostPolicy{}};
+  for (int i = 0; i < 5; ++i) (void)watch.died(name(i), 9U - static_cast<unsigned>(i), now);
+  for (int i = 5; i < 9; ++i) {
+    const auto further = watch.died(name(i), 9U - static_cast<unsigned>(i), now + i * 1s);
+    ASSERT_TRUE(further) << i;
+    EXPECT_EQ(further->news, News::further) << i;
+    EXPECT_EQ(further->since, now);
+    EXPECT_TRUE(watch.verified(now + i * 1s));
+  }
+  for (int i = 0; i < 5; ++i) {
+    const auto another = watch.died(name(i), 5, now + 18s);
+    EXPECT_EQ(another.has_value(), i == 4);
+    if (another) EXPECT_EQ(another->news, News::first) << "the last one of the first was 10 s ago";
+  }
+}
+
+TEST(DeathWatchTest, OnlyALookBegunSinceThenVerifies) {
+  const WallTime now = Drive().now();
+  DeathWatch watch{HostPolicy{}};
+  EXPECT_FALSE(watch.verified(now)) << "nothing is held";
+  for (int i = 0; i < 5; ++i) (void)watch.died(*AgentName::parse("a" + std::to_string(i)), 5, now);
+  EXPECT_FALSE(watch.verified(now - 1ms));
+  EXPECT_TRUE(watch.holds(now));
+  EXPECT_TRUE(watch.verified(now));
+  EXPECT_FALSE(watch.holds(now));
+  EXPECT_FALSE(watch.verified(now)) << "it was said";
 }
 
 TEST(DeathWatchTest, StaysCalmForFewForHalfForSlowAndForOneThatLoops) {

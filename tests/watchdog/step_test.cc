@@ -392,7 +392,7 @@ TEST(UnknownTest, AnUnreachableEngineSpendsNoBudget) {
     d.failed(Effect::create, Failure::unreachable);
     d.pass(10s);
     d.observe({}, PaneState::none);
-    d.pass(2s);
+    d.pass(d.policy.retry_max);
   }
   EXPECT_EQ(d.phase(), Phase::queued);
   EXPECT_TRUE(d.agent.restarts.empty());
@@ -529,6 +529,9 @@ TEST(LeftoverTest, OfTheLastRunIsRemovedEvenWhenItRuns) {
   d.bury();
   d.observe({d.own(ContainerState::running)});
   EXPECT_TRUE(d.did<Remove>());
+  d.observe({d.own(ContainerState::running)});
+  EXPECT_FALSE(d.did<Remove>()) << "it is asked already";
+  d.pass(d.policy.look_again);
   d.observe({d.own(ContainerState::running)});
   EXPECT_EQ(d.phase(), Phase::removing);
   EXPECT_TRUE(d.did<Remove>());

@@ -113,7 +113,7 @@ std::vector<Event> all_events(const Agent& agent) {
     events.emplace_back(ContainerDied{agent.run, code, false});
     events.emplace_back(ContainerDied{agent.run, code, true});
   }
-  for (int kind = 0; kind <= static_cast<int>(SignalKind::unreadable); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(SignalKind::answers); ++kind) {
     for (const Source source : {Source::inferred, Source::native}) {
       events.emplace_back(Signal{.kind = static_cast<SignalKind>(kind), .run = agent.run, .source = source});
     }

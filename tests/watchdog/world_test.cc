@@ -3,6 +3,7 @@
 #include "tests/watchdog/world.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include <gtest/gtest.h>
@@ -18,6 +19,7 @@ constexpr Millis kChaos = minutes{12};
 constexpr Millis kCalm = minutes{20};  // more than the longest backoff and a relist
 constexpr Millis kRelist = seconds{60};
 constexpr std::size_t kHistory = 400;
+constexpr Millis kLongestSilence = seconds{45};  // the longest of stuck_after, nudge_wait, probe_timeout
 
 AgentName name() { return *AgentName::parse("a1"); }
 
@@ -187,6 +189,12 @@ void World::check_step(const Agent& before, const Step& next) {
     if (begins && after.wanted != Wanted::running) broken("start of an agent that is to be stopped");
     if (begins && asked_ == Wanted::stopped) broken("start after a stop");
   }
+  const bool works = after.phase == Phase::up && has_work(after) && after.live.pane_open;
+  constexpr std::array kToldOf{Condition::auth_required, Condition::rate_limited,
+                               Condition::waiting_permission, Condition::waiting_question};
+  const bool person_knows = after.live.unknown_told || std::ranges::count(kToldOf, after.live.condition) > 0;
+  const bool watched = after.live.wake_at && *after.live.wake_at <= time_ + skew_ + kLongestSilence;
+  if (works && !person_knows && !after.live.engine_lost && !watched) broken("work that nobody looks after");
   const auto box = containers_.find(before.run);
   const bool alive = box != containers_.end() && box->second.state == ContainerState::running;
   const bool lived = before.phase == Phase::launching || before.phase == Phase::up;
@@ -344,7 +352,7 @@ void World::signal(RunId run) {
   const auto it = containers_.find(run);
   if (it == containers_.end() || it->second.state != ContainerState::running) return;
   Signal told{.run = run, .at = time_ + skew_, .source = chance(50) ? Source::native : Source::inferred};
-  told.kind = mood_ == Mood::calm ? SignalKind::turn_ended : static_cast<SignalKind>(random_() % 13);
+  told.kind = mood_ == Mood::calm ? SignalKind::turn_ended : static_cast<SignalKind>(random_() % 14);
   if (told.kind == SignalKind::auth_required && !chance(10)) told.kind = SignalKind::busy;
   if (daemon_up_) to_daemon(milliseconds{1}, told);
   if (chance(15)) to_daemon(milliseconds{1}, Work{chance(50) ? WorkState::open : WorkState::none});
