@@ -113,7 +113,7 @@ struct LaunchPlan {
 struct RunnerFacts {
   std::string_view runner;         // "opencode"
   std::uint64_t memory_bytes = 0;  // the container's limit unless a person set one
-  Millis ready_limit{};            // from start to `ready`; past it the start has failed
+  Millis ready_limit{};            // from start to `ready`; past it it is up, and unknown
   bool own_delivery = false;       // Link::deliver works; else the pane is typed into (tmux/delivery)
   bool own_answer = false;         // Link::answer works
   bool serves = false;             // Surface::server works

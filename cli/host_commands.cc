@@ -1,6 +1,7 @@
 // init, up, down, doctor, daemon, hub, version, completion, pane, hold.
 #include "base/files.h"
 #include "base/log.h"
+#include "base/steady_clock.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/completion.h"
@@ -164,7 +165,7 @@ Result<int> run_hub(const Arguments& arguments) {
   if (!lock) return fail(ErrorCode::conflict, "hub", "another hub runs on " + data.string());
   auto store = hub::open_sqlite_store((data / "hub.db").string());
   if (!store) return pass(store.error());
-  const SystemClock clock;
+  const SteadyClock clock;
   boost::asio::io_context io(1);
   const auto key = hub::ensure_admin_key(**store, data / "hub.key", clock.now());
   if (!key) return pass(key.error());

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/spawn_logged.h"
+#include "base/steady_clock.h"
 #include "base/text.h"
 #include "daemon/answering.h"
 #include "daemon/control_api.h"
@@ -297,7 +298,7 @@ class Daemon {
 
 Result<void> run(const config::Config& config, const Home& home) {
   asio::io_context io(1);
-  const SystemClock clock;
+  const SteadyClock clock;
   const auto lock = lock_file(home.lock());
   if (!lock && lock.error().code != ErrorCode::conflict) return pass(lock.error());
   if (!lock) {
