@@ -23,7 +23,7 @@ def test_stop_is_final(bench):
     stopped = mesh.agent(name)
     same((stopped["status"], stopped["reason"], stopped["exit"]["reason"]),
          ("stopped", "stopped by user", "stopped_by_user"), "status, reason and exit reason")
-    same(stopped["exit"]["code"], 0, "exit code of a program that obeys SIGTERM")
+    same(stopped["exit"]["code"], 143, "exit code of a program that obeys SIGTERM")
     mesh.kill_daemon()
     same(mesh.agent(name)["status"], "stopped", "status after a daemon's restart")
     always(bench.count(10, 60), lambda: gone(mesh, name), "gone")
