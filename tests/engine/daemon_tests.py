@@ -1,6 +1,7 @@
 """The journal and the control socket are their owner's, and a home that cannot be used is refused with a cure."""
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -159,3 +160,21 @@ def test_events_are_followed(bench):
         follower.wait(timeout=10)
     numbers = [event["seq"] for event in told()]
     same(numbers, sorted(set(numbers)), "each event once, in order")
+
+
+def test_a_call_has_the_same_name_in_a_sandbox_and_on_a_host(bench):
+    """images/hook and `agentmesh hook` are one format: who compares two calls need not know which told them."""
+    mesh = bench.mesh()
+    path = mesh.place / "hook.sock"
+    call = {"b": 'grün " /x', "a": [1, {"z": None}]}
+    hook = json.dumps({"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": call})
+    told = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(path))
+        receiver.settimeout(10)
+        inside = pathlib.Path(__file__).parents[2] / "images/hook"
+        for words in (["/usr/bin/env", "python3", "-IS", inside, "claude"], [mesh.program, "hook", "claude"]):
+            subprocess.run(words, input=hook, text=True, check=True, env={**os.environ, "AGENTMESH_HOOK": str(path)})
+            told.append(json.loads(receiver.recv(65536))["call"])
+    same(told[0], told[1], "the call")
+    check(len(told[0]) == 24, f"24 digits: {told}")
