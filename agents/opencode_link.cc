@@ -54,8 +54,11 @@ class Core : public std::enable_shared_from_this<Core> {
   void close() {
     closed_ = true;
     throttle_.reset();
-    events_stop_.emit(boost::asio::cancellation_type::terminal);
-    sync_stop_.emit(boost::asio::cancellation_type::terminal);
+    // On the loop: from elsewhere Asio would pass it on to there, and by then we may be gone.
+    boost::asio::dispatch(context_.executor, [self = shared_from_this()] {
+      self->events_stop_.emit(boost::asio::cancellation_type::terminal);
+      self->sync_stop_.emit(boost::asio::cancellation_type::terminal);
+    });
   }
 
   void title(std::string_view text) {
