@@ -70,14 +70,11 @@ class Mesh {
   Mesh(const Mesh&) = delete;
   Mesh& operator=(const Mesh&) = delete;
 
-  // A row of an agent that is up in `run`; before load().
+  // An agent that is up in `run`, once load() was called.
   void agent(const std::string& name, const std::string& runner, RunId run) {
     AgentRow row{watchdog::make_agent(*AgentName::parse(name), clock.now()), {}, "agt_" + name, ""};
-    row.record.wanted = watchdog::Wanted::running;
-    row.record.phase = watchdog::Phase::up;
-    row.record.run = run;
-    row.record.run_begun = true;
     row.spec.runner = runner;
+    runs[name] = run;
     if (!journal->save(row)) std::terminate();
   }
   // A row of an assignment; before load().
@@ -91,8 +88,11 @@ class Mesh {
   void load() {
     if (!supervisor->load()) std::terminate();
     for (auto& [name, entry] : supervisor->entries()) {
+      entry->agent.wanted = watchdog::Wanted::running;
+      entry->agent.phase = watchdog::Phase::up;
+      entry->agent.run = runs[name];
       entry->link = std::make_unique<FakeLink>(io, lines[name]);
-      entry->link_run = entry->agent.run;
+      entry->link_run = runs[name];
     }
     if (!mailbox->load()) std::terminate();
     for (auto& [name, entry] : supervisor->entries()) tell(name, watchdog::SignalKind::idle);
@@ -185,6 +185,7 @@ class Mesh {
   Prober prober{find_process(engine, host), clock, offload, {}};
   UsageWatch usage{io, engine, clock, {}};
   std::map<std::string, Line> lines;  // by agent's name
+  std::map<std::string, RunId> runs;
   std::vector<hub::ItemReport> reports;
   std::function<void(Entry&)> on_changed;
   std::optional<Supervisor> supervisor;
