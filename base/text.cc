@@ -214,7 +214,7 @@ std::string plain_text(std::string_view terminal_bytes) {
 
 std::string one_line(std::string_view text) {
   std::string line = plain_text(text.substr(0, 4 * kMaxShown));
-  std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, '?');
   return cut_utf8(line, kMaxShown);
 }
 

@@ -19,7 +19,8 @@ std::string to_utf8(std::string_view bytes);
 // Terminal output as text: no escape sequences, no control characters but newline and tab, nothing that turns
 // the direction of the text and nothing that takes no room, but joiners after what is not ASCII.
 std::string plain_text(std::string_view terminal_bytes);
-// What somebody typed, as it may stand in an error: one line of at most 80 bytes of plain_text.
+// What somebody typed, as it may stand in an error: one line of at most 80 bytes of plain_text, newlines and
+// tabs as "?".
 std::string one_line(std::string_view text);
 // What somebody is to judge, on one line: nothing is left out untold. Control characters, marks that turn the
 // direction of text and those without a width are shown ("␛", "⏎", "\u202e"), bytes that are not UTF-8 as

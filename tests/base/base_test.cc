@@ -146,7 +146,7 @@ TEST(TextTest, ACutOfAVisibleLineTellsHowMuchIsMissing) {
 TEST(TextTest, OneLineIsOneLine) {
   EXPECT_EQ(one_line("a\nb\tc\x1b[31md\u202Ee\xC2\x9B"
                      "f\xff"),
-            "a b cdef\uFFFD");
+            "a?b?cdef\uFFFD");
   EXPECT_EQ(one_line(std::string(200, 'x')).size(), 80U);
 }
 
