@@ -25,7 +25,6 @@ TEST(StuckTest, IsNudgedThenRestarted) {
   d.pass(d.policy.nudge_wait);
   EXPECT_TRUE(d.did<Stop>());
   d.die(143);
-  d.bury();
   EXPECT_EQ(d.agent.exit.reason, ExitReason::stuck_after_nudge);
   EXPECT_TRUE(d.did<WriteCrashReport>());
   EXPECT_EQ(d.agent.restarts.size(), 1U);
