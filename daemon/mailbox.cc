@@ -446,9 +446,12 @@ asio::awaitable<void> Mailbox::pump_soon(AgentName agent) {
 }
 
 // A custom program need not tell the end of its turns: of one that has told none in this run, the state says
-// it.
+// it. An end that is just being told says itself how it was.
 void Mailbox::rested(const Entry& entry) {
   const wd::Agent& agent = entry.agent;
+  using enum agents::SignalKind;
+  const auto last = entry.last_signal ? entry.last_signal->signal.kind : idle;
+  if (last == turn_ended || last == turn_failed) return;
   if (entry.spec.runner != "custom" || !at_rest(agent) || turns_told(agent.name, agent.run) > 0) return;
   settle_delivered(agent.name, agent.run, std::nullopt);
 }

@@ -27,6 +27,17 @@ class MailboxTest : public testing::Test {
   std::function<Delivery(const agents::Message&)> answers(DeliveryResult result, std::string why) {
     return [result, why = std::move(why)](const agents::Message&) { return Delivery{result, why}; };
   }
+  // An assignment is typed into the agent's pane; it becomes busy by Enter.
+  void deliver_by_pane(const std::string& agent, const std::string& item) {
+    const tmux::Pane pane{.session = "agentmesh-" + agent, .id = tmux::PaneId{1}, .pid = 1};
+    mesh_.tmux.panes[pane.id] = pane;
+    mesh_.panes.seen(pane);
+    mesh_.tmux.on_call = [this, agent](const std::string& call) {
+      if (call.starts_with("press")) mesh_.tell(agent, SignalKind::busy);
+    };
+    ASSERT_TRUE(mesh_.mailbox->accept(hub::InboxItem{.id = item, .agent_id = "agt_" + agent, .title = "t"}));
+    ASSERT_TRUE(mesh_.until([&] { return mesh_.progress(item) == "delivered"; }));
+  }
   Mesh mesh_;
 };
 
@@ -131,14 +142,7 @@ TEST_F(MailboxTest, ACustomProgramThatTellsItsTurnsIsNotDoneWhenItWasInterrupted
   mesh_.agent("a", "custom", RunId{1});
   mesh_.load();
   mesh_.turn_ended("a");
-  const tmux::Pane pane{.session = "agentmesh-a", .id = tmux::PaneId{1}, .pid = 1};
-  mesh_.tmux.panes[pane.id] = pane;
-  mesh_.panes.seen(pane);
-  mesh_.tmux.on_call = [this](const std::string& call) {
-    if (call.starts_with("press")) mesh_.tell("a", SignalKind::busy);
-  };
-  ASSERT_TRUE(mesh_.mailbox->accept(hub::InboxItem{.id = "itm_1", .agent_id = "agt_a", .title = "t"}));
-  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  deliver_by_pane("a", "itm_1");
   mesh_.tell("a", SignalKind::idle);
   mesh_.settle();
   EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
@@ -243,6 +247,17 @@ TEST_F(MailboxTest, AFailedTurnIsTriedOnceMoreThenTheAssignmentIsFailed) {
   EXPECT_TRUE(mesh_.told("a", "assignment_failed"));
   mesh_.settle();
   EXPECT_EQ(mesh_.lines["a"].messages.size(), 1U);
+}
+
+TEST_F(MailboxTest, ACustomProgramsFirstTurnThatFailsIsNotDone) {
+  mesh_.config.watchdog.turn_retry = kLong;
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.load();
+  deliver_by_pane("a", "itm_1");
+  mesh_.turn_failed("a", "API Error: 500");
+  mesh_.tell("a", SignalKind::idle);
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
 }
 
 TEST_F(MailboxTest, AFailedTurnWithoutWorkIsNotTriedAgain) {

@@ -39,7 +39,7 @@ class FakeLink final : public agents::Link {
   Task<agents::Delivery> deliver(agents::Message message) override {
     return deliver_on(io_, line_, std::move(message));
   }
-  Task<> answer(agents::PermissionAnswer, std::string) override { co_return Result<>{}; }
+  Task<> answer(std::string, agents::PermissionAnswer, std::string) override { co_return Result<>{}; }
   std::optional<std::string> session_id() const override { return std::nullopt; }
 
  private:
@@ -101,6 +101,11 @@ class Mesh {
   void tell(const std::string& name, watchdog::SignalKind kind) {
     Entry& known = entry(name);
     ++known.changes;
+    if (kind == watchdog::SignalKind::busy || kind == watchdog::SignalKind::idle) {
+      const bool busy = kind == watchdog::SignalKind::busy;
+      known.last_signal =
+          DecidingSignal{{.kind = busy ? agents::SignalKind::busy : agents::SignalKind::idle}, clock.now()};
+    }
     supervisor->feed(
         known.agent.name,
         watchdog::Signal{
@@ -108,10 +113,12 @@ class Mesh {
   }
   // As the daemon does with a runner's signals of these kinds.
   void turn_ended(const std::string& name) {
+    entry(name).last_signal = DecidingSignal{{.kind = agents::SignalKind::turn_ended}, clock.now()};
     tell(name, watchdog::SignalKind::turn_ended);
     mailbox->turn_ended(entry(name).agent.name);
   }
   void turn_failed(const std::string& name, const std::string& text) {
+    entry(name).last_signal = DecidingSignal{{.kind = agents::SignalKind::turn_failed}, clock.now()};
     tell(name, watchdog::SignalKind::turn_ended);
     mailbox->turn_failed(entry(name).agent.name, text);
   }
