@@ -124,6 +124,12 @@ std::string assignment_text(const std::vector<const hub::InboxItem*>& items, boo
   return text;
 }
 
+std::optional<Refusal> too_early(const wd::Agent& agent, Millis first_paste, WallTime now) {
+  const auto up = agent.live.stable_since;
+  if (!up || now < *up || now >= *up + first_paste) return std::nullopt;  // or a clock was set back
+  return Refusal{"the agent has come up only just now", true};
+}
+
 // A program without a channel of its own needs its pane, which is opened after it was started.
 std::optional<Refusal> Mailbox::why_not(const Entry& entry) const {
   if (parts_.supervisor.stopped()) return Refusal{"the daemon is ending", false};
@@ -253,6 +259,7 @@ asio::awaitable<std::optional<Refusal>> Mailbox::forbids(AgentName agent, tmux::
   if (entry == nullptr) co_return Refusal{"the agent is gone"};
   auto no = why_not(*entry);
   if (!no && reading) no = screen_refusal(*reading, step);
+  if (!no) no = too_early(entry->agent, facts_of(*entry).first_paste, parts_.clock.now());
   if (!no) entry->typed_at = parts_.clock.now();
   co_return no;
 }

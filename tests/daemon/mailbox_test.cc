@@ -74,6 +74,21 @@ TEST_F(MailboxTest, NothingIsSentByADaemonThatEnds) {
   EXPECT_EQ(mesh_.progress("itm_1"), "accepted");
 }
 
+// ---- a program that has just come up
+
+TEST(TooEarlyTest, NothingIsTypedIntoAProgramThatMayNotTakePastesYet) {
+  const WallTime up{Millis{1'000'000}};
+  watchdog::Agent agent = watchdog::make_agent(*AgentName::parse("a"), up);
+  EXPECT_FALSE(too_early(agent, Millis{2'000}, up)) << "it is not up";
+  agent.live.stable_since = up;
+  const auto no = too_early(agent, Millis{2'000}, up + Millis{1'999});
+  ASSERT_TRUE(no);
+  EXPECT_TRUE(no->waits);
+  EXPECT_FALSE(too_early(agent, Millis{2'000}, up + Millis{2'000}));
+  EXPECT_FALSE(too_early(agent, Millis{2'000}, up - Millis{1}));
+  EXPECT_FALSE(too_early(agent, Millis{}, up)) << "of another runner";
+}
+
 // ---- the end of a turn
 
 TEST_F(MailboxTest, AnAssignmentIsDoneWhenItsTurnEnded) {
