@@ -204,6 +204,20 @@ TEST(EarlyStopTest, AKillIsNotFollowedByAStopWhenTheDaemonReturns) {
   EXPECT_EQ(d.count<Stop>(), 0);
 }
 
+TEST(EarlyStopTest, NorIsAKillThatFollowedAStop) {
+  Drive d;
+  d.to_up();
+  d.stop();
+  d.pass(10s + d.policy.stop_grace);
+  ASSERT_TRUE(d.did<Kill>());
+  d.seen.clear();
+  d.agent = load_agent(d.agent);
+  d.feed(DaemonStarted{});
+  d.observe({d.own(ContainerState::running)});
+  EXPECT_TRUE(d.did<Kill>());
+  EXPECT_EQ(d.count<Stop>(), 0);
+}
+
 TEST(LateStopTest, LeavesTheEndOfAFinishedAgentAsItWas) {
   Drive d;
   d.to_up();
