@@ -169,8 +169,8 @@ TEST(CodexState, AQuestionIsRead) {
                       {{"threadId", "t1"}, {"itemId", "q"}, {"questions", {{{"question", "which colour"}}}}});
   message["id"] = "a";
   state.take(message, kNow);
-  EXPECT_EQ(state.sign(), (Sign{Sense::question, "which colour", "q"}));
-  EXPECT_EQ(state.request("q"), nullptr);  // no permission
+  EXPECT_EQ(state.sign(), (Sign{Sense::question, "which colour", "q-a"}));
+  EXPECT_EQ(state.request("q-a"), nullptr);  // no permission
 }
 
 TEST(CodexState, ALimitEndsWhenItsWindowDoesOrAsItsWordsSay) {

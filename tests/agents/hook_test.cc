@@ -23,7 +23,7 @@ TEST(HookTest, EventsBearTheNamesOfSignals) {
   const auto signal =
       parse_hook(R"({"event":"permission_asked","id":"7","detail":"rm -rf\nbuild","extra":[1]})");
   ASSERT_TRUE(signal);
-  EXPECT_EQ(*signal, (Signal{SignalKind::permission_asked, "hook", "rm -rf build", "7"}));
+  EXPECT_EQ(*signal, (Signal{SignalKind::permission_asked, "hook", "rm -rf⏎build", "7"}));
   const auto limited = parse_hook(R"({"event":"rate_limited","until":"2026-01-02T03:04:05Z"})");
   ASSERT_TRUE(limited);
   EXPECT_EQ(limited->until, from_rfc3339("2026-01-02T03:04:05Z"));

@@ -91,7 +91,7 @@ TEST_F(OpencodeStateTest, APermissionSaysWhatForOnOneLine) {
   begin_idle();
   const auto signals = state_.event(asked("per_1", "ses_1"));
   ASSERT_EQ(signals.size(), 1U);
-  EXPECT_EQ(signals[0].detail, "bash: rm -rf build ls");
+  EXPECT_EQ(signals[0].detail, "bash: rm -rf build⏎ls");
 }
 
 TEST_F(OpencodeStateTest, DoubledAndLateEventsOfAPermissionChangeNothing) {
@@ -124,7 +124,7 @@ TEST_F(OpencodeStateTest, ThePromptThatWasToldStaysToldWhenAnotherCloses) {
   EXPECT_EQ(tell(replied("per_0")), Names{});
   const auto left = state_.event(replied("per_1"));
   EXPECT_EQ(names(left), Names{"permission_asked per_2"});
-  EXPECT_EQ(left.back().detail, "bash: rm -rf build ls");
+  EXPECT_EQ(left.back().detail, "bash: rm -rf build⏎ls");
   EXPECT_EQ(names(state_.replied("per_2")), (Names{"permission_closed per_2", "busy"}));
   EXPECT_EQ(tell(replied("per_2")), Names{});
 }

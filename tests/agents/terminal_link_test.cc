@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -307,12 +308,17 @@ TEST_F(TerminalLinkTest, ANewDaemonLearnsOfAPromptThatWasOpen) {
 // Told by hooks alone, and by hooks and the status file. The value: the file is there.
 class ParallelPromptsTest : public TerminalLinkTest, public ::testing::WithParamInterface<bool> {
  protected:
+  void SetUp() override {
+    TerminalLinkTest::SetUp();
+    first_.emplace(place / "run", "answer.a");
+    second_.emplace(place / "run", "answer.b");
+  }
   // The same call twice, when `second` is not given.
   void ask_both(std::string_view second = "make") {
     if (GetParam()) status("waiting", "permission prompt");
-    first_.say(asks("a", "make"));
+    first_->say(asks("a", "make"));
     ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
-    second_.say(asks("b", second));
+    second_->say(asks("b", second));
     settle();
     EXPECT_EQ(signals.back().id, "a") << "the one that is shown stays shown";
   }
@@ -335,37 +341,37 @@ class ParallelPromptsTest : public TerminalLinkTest, public ::testing::WithParam
     return static_cast<std::size_t>(std::ranges::count(signals, SignalKind::permission_asked, &Signal::kind));
   }
 
-  Hook first_{place / "run", "answer.a"};
-  Hook second_{place / "run", "answer.b"};
+  std::optional<Hook> first_;
+  std::optional<Hook> second_;
   int sessions_ = 0;
 };
 INSTANTIATE_TEST_SUITE_P(Told, ParallelPromptsTest, ::testing::Values(false, true));
 
 TEST_P(ParallelPromptsTest, TheFirstIsShownUntilItIsTakenThenTheNext) {
   ask_both("ls");
-  take(first_, "a");
+  take(*first_, "a");
   ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
   EXPECT_EQ(signals.back().detail, "Bash: ls");
-  EXPECT_EQ(second_.heard(), "");
-  take(second_, "b");
+  EXPECT_EQ(second_->heard(), "");
+  take(*second_, "b");
   EXPECT_EQ(asked(), 2U);
 }
 
 TEST_P(ParallelPromptsTest, AnAnswerGoesToThePromptItNamesOrToNone) {
   ask_both();
-  take(second_, "b");
-  EXPECT_EQ(first_.heard(), "");
+  take(*second_, "b");
+  EXPECT_EQ(first_->heard(), "");
   const auto none = answer("c", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return none->done; }));
   EXPECT_EQ(none->result.error().code, ErrorCode::not_found);
-  EXPECT_EQ(first_.heard(), "");
+  EXPECT_EQ(first_->heard(), "");
 }
 
 TEST_P(ParallelPromptsTest, WhatIsToldAgainDoesNotChangeWhatIsShown) {
   ask_both("ls");
-  second_.say(asks("b", "ls", 1));
-  first_.say(asks("a", "make", 1));
-  second_.say(asks("b", "ls", 2));
+  second_->say(asks("b", "ls", 1));
+  first_->say(asks("a", "make", 1));
+  second_->say(asks("b", "ls", 2));
   settle();
   EXPECT_EQ(asked(), 1U);
   EXPECT_EQ(signals.back().id, "a");
@@ -373,21 +379,21 @@ TEST_P(ParallelPromptsTest, WhatIsToldAgainDoesNotChangeWhatIsShown) {
 
 TEST_P(ParallelPromptsTest, TheEndOfAnAllowedCallIsNotTheEndOfItsEqual) {
   ask_both();
-  take(first_, "a");
+  take(*first_, "a");
   ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
   Hook(place / "run").say(tells("PostToolUse", "make"));
   settle();
   EXPECT_EQ(signals.back().id, "b");
-  EXPECT_EQ(second_.heard(), "") << "its hook waits on";
-  take(second_, "b");
+  EXPECT_EQ(second_->heard(), "") << "its hook waits on";
+  take(*second_, "b");
 }
 
 TEST_P(ParallelPromptsTest, OneThatWasAnsweredInThePaneMakesRoom) {
   ask_both("ls");
   Hook(place / "run").say(tells("PostToolUse", "make"));
   ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
-  EXPECT_EQ(json::parse(first_.heard()), (json{{"id", "a"}, {"output", ""}}));
-  take(second_, "b");
+  EXPECT_EQ(json::parse(first_->heard()), (json{{"id", "a"}, {"output", ""}}));
+  take(*second_, "b");
 }
 
 TEST_P(ParallelPromptsTest, OneWhoseHookWasEndedMakesRoom) {
@@ -395,14 +401,14 @@ TEST_P(ParallelPromptsTest, OneWhoseHookWasEndedMakesRoom) {
   auto refused = std::make_unique<Hook>(place / "run", "answer.r");
   refused->say(asks("r", "rm"));
   ASSERT_TRUE(told(SignalKind::permission_asked, "r"));
-  first_.say(asks("a", "make"));
+  first_->say(asks("a", "make"));
   settle();
   refused.reset();  // "no" in the pane
   const auto gone = answer("r", PermissionAnswer::allow_once);
   ASSERT_TRUE(eventually([&] { return gone->done; }));
   EXPECT_EQ(gone->result.error().code, ErrorCode::not_found);
   ASSERT_TRUE(told(SignalKind::permission_asked, "a"));
-  take(first_, "a");
+  take(*first_, "a");
 }
 
 TEST_P(ParallelPromptsTest, AnotherCallThatBeginsDoesNotCloseThem) {
@@ -411,7 +417,7 @@ TEST_P(ParallelPromptsTest, AnotherCallThatBeginsDoesNotCloseThem) {
   settle();
   EXPECT_EQ(signals.back().kind, SignalKind::permission_asked);
   EXPECT_EQ(signals.back().id, "a");
-  take(first_, "a");
+  take(*first_, "a");
 }
 
 TEST_P(ParallelPromptsTest, WhatIsOverTheLimitIsHeldWhenThereIsRoom) {
@@ -424,7 +430,7 @@ TEST_P(ParallelPromptsTest, WhatIsOverTheLimitIsHeldWhenThereIsRoom) {
   }
   settle();
   EXPECT_EQ(signals.back().id, "a") << "the one that is shown is not forgotten";
-  take(first_, "a");
+  take(*first_, "a");
   ASSERT_TRUE(told(SignalKind::permission_asked, "b"));
   more.back()->say(asks(fmt::format("m{}", kMaxHeldPrompts - 1), "late", 1));
   settle();
