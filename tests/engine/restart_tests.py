@@ -1,5 +1,7 @@
 """Every end of an agent is seen at once, named, and answered as its kind asks for: restarted with growing delays up
 to the limit, failed at once, or left ended."""
+import os
+import signal
 import sqlite3
 import time
 
