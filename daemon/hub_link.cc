@@ -68,7 +68,7 @@ void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
     supervisor_->note_change();
   };
   client_.start(std::move(events));
-  asio::co_spawn(io_, enroll_after_look(), asio::detached);
+  spawn_logged(io_, "hub", enroll_after_look());
 }
 
 // A registration is a commit of the hub's, and an embedded hub's commits are waited for by this thread.

@@ -51,6 +51,7 @@ class HubLinkTest : public testing::Test {
     mesh_.agent("a", "opencode", RunId{1});
     ASSERT_TRUE(mesh_.journal->save_agent_id(*AgentName::parse("a"), agent_id));
     mesh_.load();
+    mesh_.entry("a").agent.live.blind = false;  // it was looked at
     link_.start(*mesh_.supervisor, *mesh_.mailbox);
     mesh_.on_changed = [this](Entry& entry) { link_.changed(entry); };
   }
