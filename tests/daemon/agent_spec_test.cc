@@ -196,10 +196,10 @@ TEST(SignalsTest, OwnEchoIsNoProof) {
   EXPECT_FALSE(proves_change({.kind = agents::SignalKind::activity, .source = "event"}));
 }
 
-TEST(SignalsTest, ReadyOfAnUnreadableRunnerMeansUpAndUnknown) {
+TEST(SignalsTest, ReadyOfAnUnreadableRunnerMeansThatItRunsAndNoMore) {
   const agents::Signal ready{.kind = agents::SignalKind::ready, .source = "output"};
   EXPECT_FALSE(watchdog_signal(ready, RunId{1}, {}, true));
-  EXPECT_EQ(watchdog_signal(ready, RunId{1}, {}, false)->kind, watchdog::SignalKind::unreadable);
+  EXPECT_EQ(watchdog_signal(ready, RunId{1}, {}, false)->kind, watchdog::SignalKind::answers);
 }
 
 TEST(AssignmentTextTest, NamesTheItemAndItsRepository) {
