@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "config/webhook_url.h"
 #include "daemon/disk_watch.h"
-#include "daemon/disk_watch.h"
 #include "sandbox/image.h"
 
 #include <sys/stat.h>
