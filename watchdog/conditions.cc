@@ -73,7 +73,7 @@ void restart_unproved(Change& c) {
 bool works_unseen(const Agent& agent) {
   const Live& live = agent.live;
   return agent.phase == Phase::up && live.condition == Condition::unknown && !live.unknown_told &&
-         has_work(agent) && live.pane_open && !live.engine_lost;
+         has_work(agent) && live.pane_open;
 }
 
 void tell_unseen(Change& c) {

@@ -141,8 +141,21 @@ TEST(LimitDialogTest, OneThatWorksAgainByItselfIsNotNudged) {
   d.bury();
   d.to_launching();
   d.signal(SignalKind::busy);
-  d.signal(SignalKind::turn_ended);
+  d.signal(SignalKind::idle);
   EXPECT_EQ(d.count<Nudge>(), 1);
+}
+
+TEST(LimitDialogTest, ItIsNudgedOnceThoughADialogCameBetween) {
+  Drive d = at_a_limits_dialog();
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  d.die(143);
+  d.bury();
+  d.to_up();
+  ASSERT_EQ(d.count<Nudge>(), 2);
+  d.signal(SignalKind::permission_asked);
+  d.signal(SignalKind::permission_closed);
+  d.signal(SignalKind::idle);
+  EXPECT_EQ(d.count<Nudge>(), 2);
 }
 
 TEST(LimitDialogTest, WhatAPersonStopsMeanwhileForgetsIt) {
@@ -154,6 +167,14 @@ TEST(LimitDialogTest, WhatAPersonStopsMeanwhileForgetsIt) {
   ASSERT_EQ(d.phase(), Phase::absent);
   d.to_up();
   EXPECT_EQ(d.count<Nudge>(), 1);
+}
+
+TEST(StuckTest, ATerminalThatIsOpenedAgainIsNoActivity) {
+  Drive d = busy();
+  d.pass(4min);
+  d.done(Effect::open_pane);
+  d.pass(1min);
+  EXPECT_EQ(d.status(), Status::stuck);
 }
 
 TEST(StuckTest, WithoutATerminalOrAnEngineNobodyIsJudged) {

@@ -79,6 +79,12 @@ TEST(UnknownTest, WithoutWorkTerminalOrEngineNobodyAsks) {
   no_engine.feed(EngineLost{});
   no_engine.pass(1h);
   EXPECT_EQ(no_engine.count<Probe>(), 0);
+  Drive lost_meanwhile = unreadable();
+  lost_meanwhile.probed.reset();
+  lost_meanwhile.pass(lost_meanwhile.policy.stuck_after);
+  lost_meanwhile.feed(EngineLost{});
+  lost_meanwhile.pass(lost_meanwhile.policy.probe_timeout);
+  EXPECT_EQ(lost_meanwhile.count<Notify>(), 0) << "what the probe would have seen is not known";
 }
 
 TEST(UnknownTest, AnotherSilenceAfterItWasReadableIsToldAgain) {
@@ -326,6 +332,7 @@ TEST(PatienceTest, AKillThatIsAnsweredButDoesNothingBecomesRareToo) {
     d.observe({d.own(ContainerState::running)});
     d.pass(*d.agent.deadline - d.now());
   }
+  d.done(Effect::kill);
   EXPECT_EQ(*d.agent.deadline - d.now(), d.policy.retry_max);
   EXPECT_EQ(notices(d, NotifyKind::effect_failed), 1);
 }
