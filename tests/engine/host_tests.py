@@ -292,5 +292,6 @@ def test_host_nothing_leaks(bench):
         start(mesh, name)
         mesh.expect(0, "stop", name)
     eventually(5, lambda: held()[1] == least[1], "no holder is left as a child")
-    check(held()[0] <= least[0] + 1, f"descriptors: {least[0]} at first, {held()[0]} now")
+    # A few connections are kept for the next request; one left by each of the ten starts would be more.
+    check(held()[0] <= least[0] + 5, f"descriptors: {least[0]} at first, {held()[0]} now")
     same(list((mesh.home / "host").iterdir()), [], "folders")
