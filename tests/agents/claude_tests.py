@@ -48,7 +48,7 @@ def test_claude_daemon_restart_keeps_a_prompt(bench):
         mesh.until_status(name, "waiting_permission")
         mesh.kill_daemon()
         mesh.until_status(name, "waiting_permission")
-        eventually(15, lambda: "touch made.txt" in json.dumps(mesh.json("explain", name)), "its hook told again")
+        eventually(15, lambda: "Bash: touch made.txt" in json.dumps(mesh.json("explain", name)), "its hook told again")
         mesh.expect(0, "approve", name)
         eventually(20, (mesh.workdir / "made.txt").exists, "the approved command ran")
         eventually(20, lambda: CLAUDE.approved in mesh.screen(name), "by the hook")
