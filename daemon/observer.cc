@@ -77,6 +77,10 @@ Task<RunsSeen> host_runs_of(host::Runs& host, std::string owner) {
 
 }  // namespace
 
+std::string_view agent_of_session(std::string_view session) {
+  return session.starts_with(kSessionPrefix) ? session.substr(kSessionPrefix.size()) : std::string_view();
+}
+
 Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspect inspect) {
   RunsSeen found;
   for (const auto& summary : containers) {
@@ -105,7 +109,7 @@ Task<PanesSeen> look_at_panes(tmux::Tmux& tmux) {
   if (!listed) co_return pass(listed.error());
   PanesSeen found;
   for (const tmux::Pane& pane : *listed) {
-    if (pane.session.starts_with(kSessionPrefix)) found[pane.session.substr(kSessionPrefix.size())] = pane;
+    if (const auto agent = agent_of_session(pane.session); !agent.empty()) found[std::string(agent)] = pane;
   }
   co_return found;
 }

@@ -47,6 +47,9 @@ Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspec
 Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place);
 Task<PanesSeen> look_at_panes(tmux::Tmux& tmux);
 
+// The agent's name in its session's; empty: no session of an agent.
+std::string_view agent_of_session(std::string_view session);
+
 // The part that concerns one agent of that place, when its runs are known.
 watchdog::Observed observed_of(const Sight& sight, const std::string& agent, std::uint64_t as_of);
 

@@ -359,7 +359,11 @@ void Supervisor::sync_link(Entry& entry) {
                                   });
                                 });
   if (auto started = entry.link->start(); !started) log_error(started.error());
-  if (const auto pane = world_.panes.pane_of(name); pane && !pane->dead) entry.link->title(pane->title);
+  const auto pane = world_.panes.pane_of(name);
+  if (!pane || pane->dead) return;
+  entry.link->title(pane->title);
+  if (phase != wd::Phase::starting)
+    look_again(entry, pane->id, world_.clock.now());  // it was adopted: it is its own
 }
 
 void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signal& signal) {
@@ -485,19 +489,11 @@ void Supervisor::on_host_end(const host::RunIdentity& identity, int exit_code) {
 
 void Supervisor::on_tmux_event(const tmux::Event& event) {
   const auto lost = [this](const std::string& session) {
-    for (auto& [name, entry] : entries_) {
-      if (session_name(entry->agent.name) == session) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
-    }
+    const Entry* entry = find(agent_of_session(session));
+    if (entry != nullptr) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
   };
   if (const auto* changed = std::get_if<tmux::PaneChanged>(&event)) {
-    const auto before = world_.panes.seen(changed->pane);
-    for (auto& [name, entry] : entries_) {
-      if (!entry->link || session_name(entry->agent.name) != changed->pane.session) continue;
-      entry->link->title(changed->pane.title);
-      const bool known = before && before->id == changed->pane.id;
-      if (!known && !changed->pane.dead) look_again(*entry, changed->pane.id, world_.clock.now());
-      if (known && before->painted_s != changed->pane.painted_s) picture_changed(*entry, changed->pane);
-    }
+    pane_seen(changed->pane);
     if (changed->pane.dead) lost(changed->pane.session);
   } else if (const auto* gone = std::get_if<tmux::PaneGone>(&event)) {
     world_.panes.gone(gone->session);
@@ -514,9 +510,18 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
   }
 }
 
+// By an event or by a look: whichever is first, the picture is read.
+void Supervisor::pane_seen(const tmux::Pane& pane) {
+  const auto before = world_.panes.seen(pane);
+  Entry* entry = find(agent_of_session(pane.session));
+  if (entry == nullptr || !entry->link || pane.dead) return;
+  entry->link->title(pane.title);
+  if (!before || before->id != pane.id) return look_again(*entry, pane.id, world_.clock.now());
+  if (before->painted_s != pane.painted_s) picture_changed(*entry, pane);
+}
+
 // The echo of what we typed ourselves is no sign of the program's life.
 void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
-  if (pane.dead) return;
   const auto system = std::chrono::floor<Millis>(std::chrono::system_clock::now());
   const WallTime painted = on_our_clock(pane.painted_s, system, world_.clock.now());
   const WallTime echo_over = entry.typed_at + kEcho;
@@ -597,11 +602,7 @@ boost::asio::awaitable<Sight> Supervisor::look(agents::Place place) {
 
 void Supervisor::look_done(const Sight& sight, const std::map<std::string, std::uint64_t>& epochs) {
   if (sight.place == agents::Place::sandbox && sight.runs) engine_reachable_ = true;
-  for (const auto& [name, pane] : sight.panes.value_or(PanesSeen{})) {
-    world_.panes.seen(pane);
-    if (Entry* entry = find(name); entry != nullptr && entry->link && !pane.dead)
-      entry->link->title(pane.title);
-  }
+  for (const auto& [name, pane] : sight.panes.value_or(PanesSeen{})) pane_seen(pane);
   if (!sight.runs) return;
   for (const auto& [name, epoch] : epochs) {
     Entry* entry = find(name);

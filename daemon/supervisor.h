@@ -176,6 +176,7 @@ class Supervisor {
   void probe(Entry& entry, const watchdog::Probe& action);
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
+  void pane_seen(const tmux::Pane& pane);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
   void look_again(Entry& entry, const tmux::PaneId& pane, WallTime when);
   enum class Picture { painted, again };

@@ -1,0 +1,62 @@
+// When an agent's picture is read.
+#include "tests/daemon/mesh_fixture.h"
+
+#include <gtest/gtest.h>
+
+namespace agentmesh::daemon::test {
+namespace {
+
+class PictureTest : public testing::Test {
+ protected:
+  PictureTest() {
+    mesh.agent("a1", "claude", RunId{3});
+    mesh.load();
+    mesh.settle();
+  }
+  tmux::Pane painted(std::int64_t at_s) {
+    tmux::Pane& pane = mesh.tmux.panes[tmux::PaneId{1}];
+    pane.session = "agentmesh-a1";
+    pane.id = tmux::PaneId{1};
+    pane.painted_s = at_s;
+    return pane;
+  }
+  std::ptrdiff_t looks() const {
+    return std::ranges::count_if(mesh.tmux.calls,
+                                 [](const auto& call) { return call.starts_with("capture"); });
+  }
+  Mesh mesh;
+};
+
+// What paints nothing more after a look found its pane would else never be seen: a dialog, for one.
+TEST_F(PictureTest, APaneThatALookSawFirstIsRead) {
+  painted(1'000);
+  mesh.supervisor->request_look();
+  EXPECT_TRUE(mesh.until([&] { return looks() == 1; }));
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'000)});
+  mesh.settle();
+  EXPECT_EQ(looks(), 1) << "an event that tells the same is no news";
+}
+
+TEST_F(PictureTest, APaneThatAnEventToldFirstIsRead) {
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'000)});
+  EXPECT_TRUE(mesh.until([&] { return looks() == 1; }));
+}
+
+TEST_F(PictureTest, WhatWasPaintedSinceIsReadWhoeverTellsIt) {
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'000)});
+  ASSERT_TRUE(mesh.until([&] { return looks() == 1; }));
+  painted(1'001);
+  mesh.supervisor->request_look();
+  EXPECT_TRUE(mesh.until([&] { return looks() == 2; }));
+}
+
+TEST_F(PictureTest, AnothersPaneIsNotRead) {
+  tmux::Pane pane = painted(1'000);
+  pane.session = "somebody";
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{pane});
+  mesh.settle();
+  EXPECT_EQ(looks(), 0);
+}
+
+}  // namespace
+}  // namespace agentmesh::daemon::test
