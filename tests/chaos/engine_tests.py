@@ -216,7 +216,12 @@ def test_fork_bomb(bench):
 
 
 def test_fork_bomb_without_memory(bench):
-    """Its processes are killed for memory by the hundred, its main process among them: stopped at a random moment."""
+    """Its processes are killed for memory by the hundred, its main process among them: stopped at a random moment.
+
+    In full only, until it is mended (docs/plan.md): with a share of the processor that 512 processes overdraw, the kernel
+    lets none of them run long enough to die of its SIGKILL."""
+    if not bench.full:
+        return bench.notes.append("only in full")
     engine = bench.keep(PrivateEngine(live_restore=True))
     mesh = bench.mesh(QUICK + "max_restarts = 1000\n", engine.socket)
     slowest = 0.0
