@@ -10,6 +10,13 @@ def gone(mesh, name):
     return not mesh.containers(name) and f"agentmesh-{name}" not in mesh.sessions()
 
 
+def being_started(mesh, name, options):
+    """The command that starts it, once the daemon has taken it."""
+    child = mesh.spawn(*mesh.start_words(name, options))
+    eventually(10, lambda: any(agent["name"] == name for agent in mesh.json("list", "--all")), "start was taken")
+    return child
+
+
 def test_stop_is_final(bench):
     mesh = bench.mesh()
     name = mesh.start(mesh.name(), "--fork-children 3")
@@ -34,8 +41,7 @@ def test_stop_while_it_starts(bench):
     mesh = bench.mesh()
     for number in range(bench.count(6, 20)):
         name = mesh.name(f"n{number}")
-        child = mesh.spawn(*mesh.start_words(name, "--start-after 3000"))
-        eventually(10, lambda: any(agent["name"] == name for agent in mesh.json("list", "--all")), "start was taken")
+        child = being_started(mesh, name, "--start-after 3000")
         time.sleep(bench.random.uniform(0.0, 0.3))  # a random moment of the start
         mesh.expect(0, "stop", name)
         check(gone(mesh, name), "its container or session is there after stop")
@@ -49,8 +55,7 @@ def test_stop_by_force_while_it_starts(bench):
     mesh = bench.mesh()
     for number in range(bench.count(4, 12)):
         name = mesh.name(f"f{number}")
-        child = mesh.spawn(*mesh.start_words(name, "--ignore-term --start-after 3000"))
-        eventually(10, lambda: any(agent["name"] == name for agent in mesh.json("list", "--all")), "start was taken")
+        child = being_started(mesh, name, "--ignore-term --start-after 3000")
         time.sleep(bench.random.uniform(0.0, 0.5))
         begun = time.monotonic()
         mesh.expect(0, "stop", name, "--force")
