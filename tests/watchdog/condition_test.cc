@@ -101,6 +101,13 @@ Drive at_a_limits_dialog() {
   return d;
 }
 
+// The run is over because of the dialog; the next is due.
+void end_at_dialog(Drive& d) {
+  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
+  d.die(143);
+  d.bury();
+}
+
 TEST(LimitDialogTest, ANewRunGoesOnWithTheConversation) {
   Drive d = at_a_limits_dialog();
   ASSERT_EQ(d.count<Nudge>(), 1);
@@ -127,18 +134,14 @@ TEST(LimitDialogTest, AnAssignmentIsNudgeEnough) {
   d.feed(Work{WorkState::open});
   d.feed(Signal{.kind = SignalKind::rate_limited, .run = d.agent.run, .until = d.now() + 1h});
   d.pass(1h + d.policy.limit_jitter);
-  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
-  d.die(143);
-  d.bury();
+  end_at_dialog(d);
   d.to_up();
   EXPECT_EQ(d.count<Nudge>(), 1);
 }
 
 TEST(LimitDialogTest, OneThatWorksAgainByItselfIsNotNudged) {
   Drive d = at_a_limits_dialog();
-  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
-  d.die(143);
-  d.bury();
+  end_at_dialog(d);
   d.to_launching();
   d.signal(SignalKind::busy);
   d.signal(SignalKind::idle);
@@ -147,9 +150,7 @@ TEST(LimitDialogTest, OneThatWorksAgainByItselfIsNotNudged) {
 
 TEST(LimitDialogTest, ItIsNudgedOnceThoughADialogCameBetween) {
   Drive d = at_a_limits_dialog();
-  d.feed(NudgeResult{d.agent.run, Delivery::at_limit});
-  d.die(143);
-  d.bury();
+  end_at_dialog(d);
   d.to_up();
   ASSERT_EQ(d.count<Nudge>(), 2);
   d.signal(SignalKind::permission_asked);
