@@ -197,6 +197,7 @@ bool Supervisor::apply(Entry& entry, wd::Step next) {
   entry.agent = std::move(next.agent);
   arm(entry, kLeastWait);
   sync_link(entry);
+  show_pane(entry);
   for (const wd::Action& action : next.actions) perform(entry, action);
   if (entry.agent.phase != before) after_phase(entry, before);
   if (held_slot && !wd::holds_slot(entry.agent)) admit();
@@ -326,6 +327,7 @@ void Supervisor::sync_link(Entry& entry) {
   const bool wanted = phase == wd::Phase::starting || phase == wd::Phase::launching || phase == wd::Phase::up;
   if (entry.link && (!wanted || entry.link_run != entry.agent.run)) {
     entry.link.reset();
+    entry.pane_shown = false;
     entry.early = {};
   }
   if (!wanted || entry.link) return;
@@ -359,11 +361,6 @@ void Supervisor::sync_link(Entry& entry) {
                                   });
                                 });
   if (auto started = entry.link->start(); !started) log_error(started.error());
-  const auto pane = world_.panes.pane_of(name);
-  if (!pane || pane->dead) return;
-  entry.link->title(pane->title);
-  if (phase != wd::Phase::starting)
-    look_again(entry, pane->id, world_.clock.now());  // it was adopted: it is its own
 }
 
 void Supervisor::on_signal(const AgentName& name, RunId run, const agents::Signal& signal) {
@@ -510,11 +507,22 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
   }
 }
 
+// A pane is the run's own from the moment on that it is open for it: until then it shows the run before.
+void Supervisor::show_pane(Entry& entry) {
+  const auto pane = world_.panes.pane_of(entry.agent.name);
+  const bool live = entry.agent.phase == wd::Phase::launching || entry.agent.phase == wd::Phase::up;
+  const bool shows = entry.link && live && entry.agent.live.pane_open && pane && !pane->dead;
+  if (std::exchange(entry.pane_shown, shows) || !shows) return;
+  entry.link->title(pane->title);
+  look_again(entry, pane->id, world_.clock.now());
+}
+
 // By an event or by a look: whichever is first, the picture is read.
 void Supervisor::pane_seen(const tmux::Pane& pane) {
   const auto before = world_.panes.seen(pane);
   Entry* entry = find(agent_of_session(pane.session));
-  if (entry == nullptr || !entry->link || pane.dead) return;
+  if (entry == nullptr) return;
+  if (!entry->pane_shown || pane.dead) return show_pane(*entry);
   entry->link->title(pane.title);
   if (!before || before->id != pane.id) return look_again(*entry, pane.id, world_.clock.now());
   if (before->painted_s != pane.painted_s) picture_changed(*entry, pane);

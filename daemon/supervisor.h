@@ -84,6 +84,7 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
+  bool pane_shown = false;    // to the link: the pane is open for the link's run
   LoopWatch loops;            // of the link's run
   RunId up_run;               // the newest run that was seen up
   WallTime typed_at{};        // when we pressed keys in its pane last
@@ -176,6 +177,7 @@ class Supervisor {
   void probe(Entry& entry, const watchdog::Probe& action);
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
+  void show_pane(Entry& entry);
   void pane_seen(const tmux::Pane& pane);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
   void look_again(Entry& entry, const tmux::PaneId& pane, WallTime when);

@@ -24,6 +24,7 @@ constexpr Millis kLimit{5'000};
 // What a Link was given, and what it answers; outlives the Link.
 struct Line {
   std::vector<agents::Message> messages;
+  std::vector<std::string> titles;
   std::function<agents::Delivery(const agents::Message&)> answer = [](const agents::Message&) {
     return agents::Delivery{agents::DeliveryResult::delivered, ""};
   };
@@ -33,7 +34,7 @@ class FakeLink final : public agents::Link {
  public:
   FakeLink(boost::asio::io_context& io, Line& line) : io_(io), line_(line) {}
   Result<> start() override { return {}; }
-  void title(std::string_view) override {}
+  void title(std::string_view title) override { line_.titles.emplace_back(title); }
   bool painted() override { return false; }
   void screen(const agents::ScreenReading&) override {}
   Task<agents::Delivery> deliver(agents::Message message) override {
@@ -91,6 +92,7 @@ class Mesh {
       entry->agent.wanted = watchdog::Wanted::running;
       entry->agent.phase = watchdog::Phase::up;
       entry->agent.run = runs[name];
+      entry->agent.live.pane_open = true;
       entry->link = std::make_unique<FakeLink>(io, lines[name]);
       entry->link_run = runs[name];
     }

@@ -50,6 +50,31 @@ TEST_F(PictureTest, WhatWasPaintedSinceIsReadWhoeverTellsIt) {
   EXPECT_TRUE(mesh.until([&] { return looks() == 2; }));
 }
 
+// tmux keeps what the run before has shown, and the end of it is told later than the start of the next.
+TEST_F(PictureTest, WhatTheRunBeforeHasShownIsNotTheNextOnes) {
+  Entry& entry = mesh.entry("a1");
+  entry.agent.phase = watchdog::Phase::launching;
+  entry.agent.live.pane_open = false;
+  entry.agent.live.pane_asked = true;
+  tmux::Pane before = painted(1'000);
+  before.title = "busy";
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{before});
+  mesh.settle();
+  EXPECT_EQ(mesh.lines["a1"].titles, std::vector<std::string>());
+  EXPECT_EQ(looks(), 0);
+
+  tmux::Pane own = painted(1'001);
+  own.title = "ready";
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{own});
+  EXPECT_EQ(mesh.lines["a1"].titles, std::vector<std::string>());
+  mesh.supervisor->feed(entry.agent.name, watchdog::EffectDone{watchdog::Effect::open_pane, RunId{3}, ""});
+  EXPECT_EQ(mesh.lines["a1"].titles, std::vector<std::string>{"ready"});
+  EXPECT_TRUE(mesh.until([&] { return looks() == 1; }));
+  own.title = "busy";
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{own});
+  EXPECT_EQ(mesh.lines["a1"].titles, (std::vector<std::string>{"ready", "busy"}));
+}
+
 TEST_F(PictureTest, AnothersPaneIsNotRead) {
   tmux::Pane pane = painted(1'000);
   pane.session = "somebody";
