@@ -43,7 +43,9 @@ Task<> Panes::open_now(const AgentName& agent, RunId run, const sandbox::AttachT
   const auto listed = co_await tmux_.list();
   if (!listed) co_return pass(listed.error());
   gone(session);
-  for (const tmux::Pane& pane : *listed) seen(pane);
+  for (const tmux::Pane& pane : *listed) {
+    if (pane.session == session) seen(pane);  // the others' changes are told to who reads their pictures
+  }
   const auto known = panes_.find(session);
   if (known != panes_.end() && !known->second.dead && runs_[session] == run) co_return Result<void>{};
   Result<tmux::Pane> opened = fail(ErrorCode::internal, "tmux", "no pane");

@@ -20,10 +20,8 @@ namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 constexpr Millis kLeastWait{10};
-constexpr Millis kUnsavedRetry{1'000};   // a row that cannot be saved (disk full) must not spin
-constexpr int kKilled = 137;             // 128 + SIGKILL: perhaps for memory
-constexpr Millis kEcho{2'000};           // a picture this soon after our keystrokes may be their echo
-constexpr Millis kPaintedUntold{2'000};  // what is painted again in the second that was told goes untold
+constexpr Millis kUnsavedRetry{1'000};  // a row that cannot be saved (disk full) must not spin
+constexpr int kKilled = 137;            // 128 + SIGKILL: perhaps for memory
 
 std::filesystem::path user_home() {
   const auto environment = current_environment();
@@ -505,62 +503,6 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     if (!back->fresh) return;
     for (auto& [name, entry] : entries_) feed(entry->agent.name, wd::PaneLost{entry->agent.run});
   }
-}
-
-// A pane is the run's own from the moment on that it is open for it: until then it shows the run before.
-void Supervisor::show_pane(Entry& entry) {
-  const auto pane = world_.panes.pane_of(entry.agent.name);
-  const bool live = entry.agent.phase == wd::Phase::launching || entry.agent.phase == wd::Phase::up;
-  const bool shows = entry.link && live && entry.agent.live.pane_open && pane && !pane->dead;
-  if (std::exchange(entry.pane_shown, shows) || !shows) return;
-  entry.link->title(pane->title);
-  look_again(entry, pane->id, world_.clock.now());
-}
-
-// By an event or by a look: whichever is first, the picture is read.
-void Supervisor::pane_seen(const tmux::Pane& pane) {
-  const auto before = world_.panes.seen(pane);
-  Entry* entry = find(agent_of_session(pane.session));
-  if (entry == nullptr) return;
-  if (!entry->pane_shown || pane.dead) return show_pane(*entry);
-  entry->link->title(pane.title);
-  if (!before || before->id != pane.id) return look_again(*entry, pane.id, world_.clock.now());
-  if (before->painted_s != pane.painted_s) picture_changed(*entry, pane);
-}
-
-// The echo of what we typed ourselves is no sign of the program's life.
-void Supervisor::picture_changed(Entry& entry, const tmux::Pane& pane) {
-  const auto system = std::chrono::floor<Millis>(std::chrono::system_clock::now());
-  const WallTime painted = on_our_clock(pane.painted_s, system, world_.clock.now());
-  const WallTime echo_over = entry.typed_at + kEcho;
-  if (painted > echo_over && entry.link->painted()) read_picture(entry, pane.id, Picture::painted);
-  look_again(entry, pane.id, std::max(echo_over, painted + kPaintedUntold));
-}
-
-// Once, when the pane has been still for a while: a dialog that opened in the echo's time, or right after the
-// last look, paints nothing more.
-void Supervisor::look_again(Entry& entry, const tmux::PaneId& pane, WallTime when) {
-  const auto adapter = agents::find_adapter(entry.spec.runner);
-  if (!adapter || !(*adapter)->facts().shows_composer) return;
-  entry.look.expires_after(std::max(when - world_.clock.now(), WallTime::duration::zero()));
-  entry.look.async_wait([this, name = entry.agent.name, run = entry.link_run, pane,
-                         guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
-    const Entry* known = ec || guard.expired() ? nullptr : find(name.str());
-    if (known != nullptr && known->link && known->link_run == run) read_picture(*known, pane, Picture::again);
-  });
-}
-
-void Supervisor::read_picture(const Entry& entry, const tmux::PaneId& pane, Picture picture) {
-  asio::co_spawn(world_.io, world_.tmux.capture(pane, 0, tmux::Rendering::colour),
-                 [this, picture, name = entry.agent.name, run = entry.link_run,
-                  guard = std::weak_ptr<int>(alive_)](std::exception_ptr, const Result<std::string>& text) {
-                   Entry* known = guard.expired() ? nullptr : find(name.str());
-                   if (known == nullptr || !known->link || known->link_run != run || !text) return;
-                   known->link->screen(reading_of(*known, *text));
-                   if (picture == Picture::again) return;
-                   const auto loop = known->loops.screen(plain_text(*text), run, world_.clock.now());
-                   if (loop) feed(name, *loop);
-                 });
 }
 
 void Supervisor::request_look() {

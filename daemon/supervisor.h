@@ -180,7 +180,9 @@ class Supervisor {
   void show_pane(Entry& entry);
   void pane_seen(const tmux::Pane& pane);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
-  void look_again(Entry& entry, const tmux::PaneId& pane, WallTime when);
+  enum class LookIf { any, unknown };
+  void look_again(Entry& entry, const tmux::PaneId& pane, WallTime when, LookIf look_if = LookIf::any);
+  void look_while_unknown(Entry& entry, const tmux::PaneId& pane);
   enum class Picture { painted, again };
   void read_picture(const Entry& entry, const tmux::PaneId& pane, Picture picture);
   void on_signal(const AgentName& name, RunId run, const agents::Signal& signal);
