@@ -12,7 +12,7 @@ namespace wd = agentmesh::watchdog;
 
 constexpr Millis kEcho{2'000};           // a picture this soon after our keystrokes may be their echo
 constexpr Millis kPaintedUntold{2'000};  // what is painted again in the second that was told goes untold
-constexpr Millis kUnknownAgain{5'000};   // a picture that said nothing, or could not be had
+constexpr Millis kUnknownAgain{2'000};   // a picture that said nothing, or could not be had
 
 }  // namespace
 

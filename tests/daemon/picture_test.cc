@@ -14,9 +14,10 @@ class PictureTest : public testing::Test {
     mesh.settle();
   }
   tmux::Pane painted(std::int64_t at_s) {
-    tmux::Pane& pane = mesh.tmux.panes[tmux::PaneId{1}];
+    constexpr tmux::PaneId kPane{9};  // the fake counts from 1
+    tmux::Pane& pane = mesh.tmux.panes[kPane];
     pane.session = "agentmesh-a1";
-    pane.id = tmux::PaneId{1};
+    pane.id = kPane;
     pane.painted_s = at_s;
     return pane;
   }
@@ -73,6 +74,23 @@ TEST_F(PictureTest, WhatTheRunBeforeHasShownIsNotTheNextOnes) {
   own.title = "busy";
   mesh.supervisor->on_tmux_event(tmux::PaneChanged{own});
   EXPECT_EQ(mesh.lines["a1"].titles, (std::vector<std::string>{"ready", "busy"}));
+}
+
+TEST_F(PictureTest, WhileNothingTellsTheStateItIsReadAgain) {
+  mesh.entry("a1").agent.live.condition = watchdog::Condition::unknown;
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'000)});
+  EXPECT_TRUE(mesh.until([&] { return looks() == 2; }));
+}
+
+TEST_F(PictureTest, OpeningAnothersPaneTakesNoNewsFromIt) {
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'000)});
+  ASSERT_TRUE(mesh.until([&] { return looks() == 1; }));
+  painted(1'001);
+  const auto opened =
+      agentmesh::test::complete(mesh.io, mesh.panes.open(*AgentName::parse("a2"), RunId{1}, {}), kLimit);
+  ASSERT_TRUE(opened);
+  mesh.supervisor->on_tmux_event(tmux::PaneChanged{painted(1'001)});
+  EXPECT_TRUE(mesh.until([&] { return looks() == 2; }));
 }
 
 TEST_F(PictureTest, AnothersPaneIsNotRead) {
