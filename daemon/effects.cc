@@ -1,6 +1,7 @@
 #include "daemon/effects.h"
 
 #include "daemon/host_launch.h"
+#include "daemon/observer.h"
 #include "sandbox/image.h"
 
 #include <signal.h>
@@ -12,11 +13,6 @@
 
 namespace agentmesh::daemon {
 namespace {
-
-std::string label(const sandbox::ContainerDetails& container, std::string_view key) {
-  const auto found = container.labels.find(std::string(key));
-  return found == container.labels.end() ? "" : found->second;
-}
 
 // In parts, so that other work has its turn.
 boost::asio::awaitable<void> remove_aside(Offload& offload, std::filesystem::path home,
@@ -79,8 +75,8 @@ Task<> Effects::prepare(AgentFolders folders) {
 Task<std::string> Effects::adopt(const std::string& container, const LaunchInput& input) {
   const auto found = co_await parts_.engine.inspect(container);
   if (!found) co_return pass(found.error());
-  if (label(*found, sandbox::kOwnerLabel) == parts_.owner &&
-      label(*found, sandbox::kAgentLabel) == input.name.str()) {
+  if (label_of(found->labels, sandbox::kOwnerLabel) == parts_.owner &&
+      label_of(found->labels, sandbox::kAgentLabel) == input.name.str()) {
     co_return found->id;
   }
   co_return fail(ErrorCode::conflict, "engine",

@@ -30,18 +30,11 @@ Result<agents::LaunchPlan> plan_on_host(const AgentSpec& spec, const LaunchInput
                                         const host::HolderLaunch& launch, const fs::path& run_dir) {
   const auto adapter = agents::find_adapter(spec.runner);
   if (!adapter) return pass(adapter.error());
-  return (*adapter)->plan(agents::LaunchRequest{
-      .name = input.name,
-      .place = agents::Place::host,
-      .permissions = permissions_from(spec.permissions).value_or(agents::Permissions::own),
-      .command = spec.command,
-      .model = spec.model,
-      .provider = {.base_url = spec.model_url, .token_env = ""},
-      .conversation = conversation_of(input.conversation, input.session_id),
-      .session_id = input.session_id,
-      .run_dir = run_dir,
-      .http_port = launch.http_port,
-      .http_password = launch.http_password});
+  auto request = launch_request(spec, input, agents::Place::host);
+  request.run_dir = run_dir;
+  request.http_port = launch.http_port;
+  request.http_password = launch.http_password;
+  return (*adapter)->plan(request);
 }
 
 Result<std::string> workdir_of(const AgentSpec& spec) {

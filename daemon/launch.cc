@@ -24,19 +24,11 @@ sandbox::NetworkChoice network_of(const std::string& name) {
 Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& input) {
   const auto adapter = agents::find_adapter(spec.runner);
   if (!adapter) return pass(adapter.error());
-  return (*adapter)->plan(agents::LaunchRequest{
-      .name = input.name,
-      .place = agents::Place::sandbox,
-      .permissions = permissions_from(spec.permissions).value_or(agents::Permissions::ask),
-      .command = spec.command,
-      .model = spec.model,
-      .provider = {.base_url = spec.model_url, .token_env = ""},
-      .conversation = conversation_of(input.conversation, input.session_id),
-      .session_id = input.session_id,
-      .surface = spec.serve_port == 0 ? agents::Surface::terminal : agents::Surface::server,
-      .password_file = fs::path(sandbox::kPasswordTarget),
-      .http_port = agents::kSandboxHttpPort,
-      .http_password = {}});
+  auto request = launch_request(spec, input, agents::Place::sandbox);
+  request.surface = spec.serve_port == 0 ? agents::Surface::terminal : agents::Surface::server;
+  request.password_file = fs::path(sandbox::kPasswordTarget);
+  request.http_port = agents::kSandboxHttpPort;
+  return (*adapter)->plan(request);
 }
 
 std::map<std::string, std::string> environment_of(const AgentSpec& spec, const LaunchInput& input,
@@ -86,6 +78,20 @@ sandbox::RunSpec run_spec_of(const AgentSpec& spec, const LaunchInput& input, co
 }
 
 }  // namespace
+
+agents::LaunchRequest launch_request(const AgentSpec& spec, const LaunchInput& input, agents::Place place) {
+  const auto usual = place == agents::Place::host ? agents::Permissions::own : agents::Permissions::ask;
+  return {.name = input.name,
+          .place = place,
+          .permissions = permissions_from(spec.permissions).value_or(usual),
+          .command = spec.command,
+          .model = spec.model,
+          .provider = {.base_url = spec.model_url, .token_env = ""},
+          .conversation = conversation_of(input.conversation, input.session_id),
+          .session_id = input.session_id,
+          .password_file = {},
+          .http_password = {}};
+}
 
 agents::Conversation conversation_of(watchdog::Conversation asked, const std::string& session_id) {
   if (asked == watchdog::Conversation::fresh) return agents::Conversation::fresh;

@@ -28,6 +28,9 @@ struct LaunchInput {
 // How the runner is to be launched for what the watchdog asked.
 agents::Conversation conversation_of(watchdog::Conversation asked, const std::string& session_id);
 
+// What every place asks of the runner's adapter; the place adds its own channels.
+agents::LaunchRequest launch_request(const AgentSpec& spec, const LaunchInput& input, agents::Place place);
+
 // Checks without touching the disk, for an early and clear refusal: workdir, mounts, limits, the runner's
 // plan. Errors: invalid, denied (with the rule's name).
 Result<sandbox::ResolvedSource> check_launch(const AgentSpec& spec, const AgentName& name,

@@ -10,18 +10,6 @@ namespace {
 
 constexpr std::string_view kSessionPrefix = "agentmesh-";
 
-std::string label(const sandbox::Labels& labels, std::string_view key) {
-  const auto found = labels.find(std::string(key));
-  return found == labels.end() ? "" : found->second;
-}
-
-RunId run_of(const sandbox::Labels& labels) {
-  const std::string text = label(labels, sandbox::kRunLabel);
-  RunId run;
-  std::from_chars(text.data(), text.data() + text.size(), run.value);
-  return run;
-}
-
 watchdog::ContainerState state_of(sandbox::ContainerState state) {
   switch (state) {
     case sandbox::ContainerState::created:
@@ -36,7 +24,8 @@ watchdog::ContainerState state_of(sandbox::ContainerState state) {
 }
 
 Task<watchdog::ContainerSeen> seen(const Inspect& inspect, const sandbox::ContainerSummary& summary) {
-  watchdog::ContainerSeen container{run_of(summary.labels), summary.id, state_of(summary.state), 0, false};
+  watchdog::ContainerSeen container{labelled_run(summary.labels), summary.id, state_of(summary.state), 0,
+                                    false};
   if (container.state != watchdog::ContainerState::exited) co_return container;
   const auto details = co_await inspect(summary.id);
   if (!details) co_return pass(details.error());
@@ -77,6 +66,18 @@ Task<RunsSeen> host_runs_of(host::Runs& host, std::string owner) {
 
 }  // namespace
 
+std::string label_of(const sandbox::Labels& labels, std::string_view key) {
+  const auto found = labels.find(std::string(key));
+  return found == labels.end() ? "" : found->second;
+}
+
+RunId labelled_run(const sandbox::Labels& labels) {
+  const std::string text = label_of(labels, sandbox::kRunLabel);
+  RunId run;
+  std::from_chars(text.data(), text.data() + text.size(), run.value);
+  return run;
+}
+
 std::string_view agent_of_session(std::string_view session) {
   return session.starts_with(kSessionPrefix) ? session.substr(kSessionPrefix.size()) : std::string_view();
 }
@@ -85,7 +86,7 @@ Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspec
   RunsSeen found;
   for (const auto& summary : containers) {
     auto container = co_await seen(inspect, summary);
-    const std::string agent = label(summary.labels, sandbox::kAgentLabel);
+    const std::string agent = label_of(summary.labels, sandbox::kAgentLabel);
     if (container) {
       found.of[agent].push_back(std::move(*container));
     } else if (container.error().code == ErrorCode::unavailable) {

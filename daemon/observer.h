@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace agentmesh::daemon {
@@ -46,6 +47,10 @@ Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspec
 // Errors of these two: those of the engine or the host, when it cannot be listed; those of tmux.
 Task<RunsSeen> look_at_runs(LookedAt world, agents::Place place);
 Task<PanesSeen> look_at_panes(tmux::Tmux& tmux);
+
+// What a container of ours carries; empty or 0 when it does not.
+std::string label_of(const sandbox::Labels& labels, std::string_view key);
+RunId labelled_run(const sandbox::Labels& labels);
 
 // The agent's name in its session's; empty: no session of an agent.
 std::string_view agent_of_session(std::string_view session);

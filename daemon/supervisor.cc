@@ -422,12 +422,8 @@ void Supervisor::note_change() {
 }
 
 void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
-  const auto label = [&](std::string_view key) {
-    const auto found = event.labels.find(std::string(key));
-    return found == event.labels.end() ? std::string() : found->second;
-  };
-  const auto name = AgentName::parse(label(sandbox::kAgentLabel));
-  const RunId run{std::strtoull(label(sandbox::kRunLabel).c_str(), nullptr, 10)};
+  const auto name = AgentName::parse(label_of(event.labels, sandbox::kAgentLabel));
+  const RunId run = labelled_run(event.labels);
   if (!name) return;
   switch (event.type) {
     case sandbox::EventType::die:

@@ -7,7 +7,7 @@
 namespace agentmesh::watchdog::test {
 namespace {
 
-constexpr int kSignalKinds = static_cast<int>(SignalKind::unreadable) + 1;
+constexpr int kSignalKinds = static_cast<int>(SignalKind::answers) + 1;
 
 std::vector<SignalKind> all_signals() {
   std::vector<SignalKind> all;
