@@ -209,7 +209,8 @@ void Supervisor::after_phase(Entry& entry, wd::Phase before) {
   const bool died =
       was_alive && (entry.agent.phase == wd::Phase::ended || entry.agent.phase == wd::Phase::removing);
   if (died) {
-    const auto mass = deaths_.died(entry.agent.name, alive() + 1, world_.clock.now());
+    const WallTime at = entry.agent.exit.at.value_or(world_.clock.now());  // as what it excuses is dated
+    const auto mass = deaths_.died(entry.agent.name, alive() + 1, at);
     if (mass) mass_death(entry.agent.name, *mass);
   }
   if (entry.agent.phase == wd::Phase::launching) tell_early(entry);

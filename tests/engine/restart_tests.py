@@ -1,5 +1,6 @@
 """Every end of an agent is seen at once, named, and answered as its kind asks for: restarted with growing delays up
 to the limit, failed at once, or left ended."""
+import concurrent.futures
 import os
 import signal
 import sqlite3
@@ -168,3 +169,23 @@ def test_stuck_agent_is_nudged_then_restarted(bench):
     same(crash["reason"], "stuck_after_nudge", "reason")
     bench.measured("stuck to its crash report", seconds_of(crash["at"]) - begun, 30, "s")
     same(mesh.messages(name)[0], "HANG", "the first message")
+
+
+def test_mass_death_is_checked_and_not_counted(bench):
+    """Five agents and more that die together are the host's fault: told once, nothing starts before engine and tmux have
+    answered, and no agent's restarts are counted."""
+    mesh = bench.mesh(QUICK)
+    names = [mesh.name(f"a{index}") for index in range(6)]
+    mesh.start_all(names)
+    boxes = [mesh.container(name)["Id"] for name in names]
+    with concurrent.futures.ThreadPoolExecutor(len(boxes)) as pool:
+        same(set(pool.map(mesh.engine.kill, boxes)), {204}, "the engine's kills")
+    for name in names:
+        until_run(mesh, name, 2, limit_s=60)
+        mesh.until_status(name, "idle")
+    same(len(mesh.events(name="mass_death")), 1, "events mass_death")
+    same(len(mesh.events(name="verified")), 1, "events verified")
+    verified = seconds_of(mesh.events(name="verified")[0]["at"])
+    held = min(at for name in names for _, at in mesh.engine_events(name, "create")[1:]) - verified
+    check(held > -0.01, f"a run began {-held * 1000:.0f} ms before engine and tmux had answered")
+    same({name: mesh.agent(name)["restarts"]["count"] for name in names}, dict.fromkeys(names, 0), "restarts that count")
