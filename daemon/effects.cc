@@ -1,10 +1,9 @@
 #include "daemon/effects.h"
 
 #include "daemon/host_launch.h"
+#include "daemon/kill.h"
 #include "daemon/observer.h"
 #include "sandbox/image.h"
-
-#include <signal.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -101,10 +100,7 @@ Task<> Effects::stop(RunPlace run, Millis timeout) {
 
 Task<> Effects::kill(RunPlace run) {
   if (run.place == agents::Place::host) co_return co_await parts_.host.kill(host_id(run));
-  auto done = co_await parts_.engine.kill(container_name(run.agent, run.run), SIGKILL);
-  const bool ended = !done && done.error().code == ErrorCode::conflict;  // it does not run: that was the aim
-  if (ended) co_return Result<void>{};
-  co_return done;
+  co_return co_await kill_container(parts_.engine, container_name(run.agent, run.run), kKillPatience);
 }
 
 Task<> Effects::remove(RunPlace run) {

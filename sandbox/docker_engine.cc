@@ -161,6 +161,11 @@ Task<> DockerEngine::kill(std::string id, int signal) {
   co_return done(co_await call("POST", container_path(id, fmt::format("/kill?signal={}", signal)), ""));
 }
 
+// A quota of -1 lifts the limit that NanoCpus set; NanoCpus of 0 would change nothing.
+Task<> DockerEngine::lift_cpu_limit(std::string id) {
+  co_return done(co_await call("POST", container_path(id, "/update"), R"({"CpuQuota":-1})"));
+}
+
 Task<> DockerEngine::remove(std::string id) {
   co_return gone(co_await call("DELETE", container_path(id, "?force=1&v=1"), ""));
 }

@@ -30,6 +30,7 @@ class DockerEngine final : public Engine {
   Task<> start(std::string id) override;
   Task<> stop(std::string id, Millis grace) override;
   Task<> kill(std::string id, int signal) override;
+  Task<> lift_cpu_limit(std::string id) override;
   Task<> remove(std::string id) override;
   Task<std::vector<ContainerSummary>> list(Labels labels) override;
   Task<ContainerDetails> inspect(std::string id) override;

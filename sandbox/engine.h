@@ -183,8 +183,11 @@ class Engine {
   virtual Task<> start(std::string id) = 0;
   // Ended, or was not running: TERM, and KILL after the grace (whole seconds, rounded up). not_found.
   virtual Task<> stop(std::string id, Millis grace) = 0;
-  // The signal was sent. conflict: it does not run. not_found.
+  // The signal was sent, and SIGKILL has ended it. conflict: it does not run. not_found. internal: SIGKILL
+  // has not ended it within the engine's own 12 s.
   virtual Task<> kill(std::string id, int signal) = 0;
+  // It may use every processor of the host from now on. not_found. conflict: it is being removed.
+  virtual Task<> lift_cpu_limit(std::string id) = 0;
   // Gone, running or not, with its anonymous volumes; gone already is success. conflict: it is being removed.
   virtual Task<> remove(std::string id) = 0;
   // All states, those with every given label (an empty value asks for the label with any value).

@@ -36,6 +36,7 @@ class FakeEngine : public sandbox::Engine {
   Task<> start(std::string) override { co_return away(); }
   Task<> stop(std::string, Millis) override { co_return away(); }
   Task<> kill(std::string, int) override { co_return away(); }
+  Task<> lift_cpu_limit(std::string) override { co_return away(); }
   Task<> remove(std::string) override { co_return away(); }
   Task<std::vector<sandbox::ContainerSummary>> list(sandbox::Labels) override { co_return away(); }
   Task<int> wait(std::string) override { co_return away(); }

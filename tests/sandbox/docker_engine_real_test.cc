@@ -279,6 +279,18 @@ TEST_F(RealEngine, StopsWithTermThenKill) {
   EXPECT_EQ(run(engine_.inspect(*deaf))->exit_code, 137);
 }
 
+TEST_F(RealEngine, TheProcessorLimitIsLifted) {
+  const auto limit_of =
+      "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null | cut -d' ' -f1";
+  const auto id = started(spec({"sleep", "60"}));
+  ASSERT_TRUE(id) << describe(id.error());
+  EXPECT_TRUE(inside(*id, limit_of).starts_with("50000\n")) << inside(*id, limit_of);
+  ASSERT_TRUE(run(engine_.lift_cpu_limit(*id)));
+  const auto lifted = inside(*id, limit_of);
+  EXPECT_TRUE(lifted.starts_with("-1\n") || lifted.starts_with("max\n")) << lifted;
+  EXPECT_EQ(run(engine_.lift_cpu_limit(owner_ + "-none")).error().code, ErrorCode::not_found);
+}
+
 TEST_F(RealEngine, ListsByLabelInAllStates) {
   ASSERT_TRUE(started(spec({"true"})));
   ASSERT_TRUE(started(spec({"sleep", "60"})));

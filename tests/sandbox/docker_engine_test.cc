@@ -70,6 +70,7 @@ std::vector<std::optional<Error>> DockerEngineTest::every_method() {
           error_of(run(e.start("a"))),
           error_of(run(e.stop("a", Millis{0}))),
           error_of(run(e.kill("a", 9))),
+          error_of(run(e.lift_cpu_limit("a"))),
           error_of(run(e.remove("a"))),
           error_of(run(e.list({{"a", "b"}}))),
           error_of(run(e.inspect("a"))),
@@ -213,6 +214,13 @@ TEST_F(DockerEngineTest, IdsCannotLeaveTheirPlaceInThePath) {
   EXPECT_EQ(server_->requests().back().line(),
             "POST /v1.41/containers/..%2Fimages%2Fx%3Fforce%3D1%23/kill?signal=9 HTTP/1.1");
   EXPECT_EQ(run(engine_->remove("")).error().code, ErrorCode::invalid);
+}
+
+TEST_F(DockerEngineTest, TheProcessorLimitIsLiftedByItsQuota) {
+  serve(json(R"({"Warnings":null})"));
+  ASSERT_TRUE(run(engine_->lift_cpu_limit("a")));
+  EXPECT_EQ(server_->requests().back().line(), "POST /v1.41/containers/a/update HTTP/1.1");
+  EXPECT_EQ(server_->requests().back().body, R"({"CpuQuota":-1})");
 }
 
 TEST_F(DockerEngineTest, StopHasItsGraceBesidesTheDeadline) {
