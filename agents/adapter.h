@@ -126,9 +126,9 @@ struct RunnerFacts {
   // Where its pane is typed into: read_screen tells whether the composer is there and what is half typed in
   // it, so nothing is typed while it does not show an empty one.
   bool shows_composer = false;
-  // Nothing is typed for so long after it is up: it paints its composer before it asks for bracketed pastes,
-  // and what comes without their marks are keys to it.
-  Millis first_paste{};
+  // It asks for bracketed pastes, but paints its composer before: what is pasted until then is keys to it, so
+  // nothing is.
+  bool brackets_pastes = false;
   // The dialog for a usage limit stays when the limit is over, and takes every key: only a new start goes on.
   bool limit_dialog_stays = false;
   // A message that begins with one of these characters, blanks aside, would be a command to the program (a

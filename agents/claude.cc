@@ -122,6 +122,7 @@ const RunnerFacts& ClaudeAdapter::facts() const {
       .allow_keys = kAllowKeys,
       .deny_keys = kDenyKeys,
       .shows_composer = true,
+      .brackets_pastes = true,
       .key_after_paste = "Home"};
   return facts;
 }

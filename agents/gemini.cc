@@ -139,7 +139,7 @@ const RunnerFacts& GeminiAdapter::facts() const {
                                  .allow_keys = kAllowKeys,
                                  .deny_keys = kDenyKeys,
                                  .shows_composer = true,
-                                 .first_paste = Millis{2'000},
+                                 .brackets_pastes = true,
                                  .limit_dialog_stays = true,
                                  .key_after_paste = "Space"};  // it cuts blanks off
   return facts;

@@ -109,6 +109,7 @@ class Relay {
   void show_past(std::string past);
   void stream_ended();
   void send_size();
+  void show_program(std::string_view bytes);
   void show(std::string_view notice);
   void flush();
 
@@ -382,8 +383,7 @@ void Relay::show_past(std::string past) {
   if (got > 0) first_.append(chunk, static_cast<std::size_t>(got));
   past += first_.substr(overlap(past, first_));
   first_.clear();
-  if (modes_.feed(past) && !save_at_) save_at_ = now() + kSaveModes;
-  to_terminal_ += past;
+  show_program(past);
 }
 
 void Relay::on_stream() {
@@ -393,9 +393,8 @@ void Relay::on_stream() {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) return stream_ended();
   const std::string_view bytes(chunk, static_cast<std::size_t>(got));
-  if (modes_.feed(bytes) && !save_at_) save_at_ = now() + kSaveModes;
+  show_program(bytes);
   if (exit_code_) give_up_at_ = now() + kStreamAfterExitCode;
-  to_terminal_ += bytes;
 }
 
 void Relay::stream_ended() {
@@ -443,6 +442,11 @@ void Relay::on_resized() {
 
 // ---- the picture
 
+void Relay::show_program(std::string_view bytes) {
+  to_terminal_ += modes_.marked(bytes, ::getpid());
+  if (modes_.changed() && !save_at_) save_at_ = now() + kSaveModes;
+}
+
 void Relay::show(std::string_view notice) { to_terminal_ += fmt::format("\r\n[agentmesh: {}]\r\n", notice); }
 
 // The last bytes go out before the terminal is given back; a terminal that takes none for a second gets none.
@@ -464,8 +468,9 @@ void Relay::restore_modes() {
   const auto kept = read_file(modes_file(), kMaxModesText);
   if (!kept) return;
   modes_known_ = true;
-  modes_.feed(*kept);
-  to_terminal_ += modes_.replay();
+  PaneModes before;
+  before.feed(*kept);
+  to_terminal_ += modes_.marked(before.replay(), ::getpid());
 }
 
 // Kept while the container lives, also beyond this process. It is a comfort: a failure to keep it is none.

@@ -1,6 +1,7 @@
 #include "cli/pane_modes.h"
 
 #include "base/text.h"
+#include "tmux/paste_mark.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +14,7 @@ namespace {
 const std::set<int> kKept = {1,    7,    9,    25,   47,   1000, 1002, 1003,
                              1004, 1005, 1006, 1015, 1047, 1049, 2004, 2031};
 const std::set<int> kOnAtFirst = {7, 25};
+constexpr int kBracketedPaste = 2004;
 
 bool is_final(char c) { return c >= 0x40 && c <= 0x7e; }
 
@@ -24,6 +26,25 @@ bool PaneModes::feed(std::string_view bytes) {
     if (state_ != State::ground || c == '\x1b') take(c);
   }
   return changed_;
+}
+
+std::string PaneModes::marked(std::string_view bytes, pid_t relay) {
+  std::string shown;
+  bool changed = false;
+  for (const char& c : bytes) {
+    changed = feed({&c, 1}) || changed;
+    shown += c;
+    if (brackets_pastes() == marked_ || state_ != State::ground) continue;
+    marked_ = !marked_;
+    shown += tmux::paste_mark(marked_ ? tmux::Brackets::on : tmux::Brackets::off, relay);
+  }
+  changed_ = changed;
+  return shown;
+}
+
+bool PaneModes::brackets_pastes() const {
+  const auto mode = private_modes_.find(kBracketedPaste);
+  return mode != private_modes_.end() && mode->second;
 }
 
 void PaneModes::take(char c) {
@@ -82,6 +103,7 @@ void PaneModes::take_string(char c) {
   if (string_escape_) return take_escape(c);
   string_escape_ = c == '\x1b';
   if (!string_escape_ && sequence_.size() < kMaxSequence) sequence_ += c;
+  if (state_ == State::osc && sequence_ == "7;") marked_ = false;  // a path, however it ends
 }
 
 void PaneModes::end_csi(char final) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 
 namespace agentmesh::cli {
 
@@ -17,10 +18,16 @@ class PaneModes {
  public:
   // True when a mode changed; a title, which may change many times a second, does not count.
   bool feed(std::string_view bytes);
+  // Feeds the bytes. As they are to be shown in the pane: right behind a sequence that switched bracketed
+  // pastes comes the mark that tells tmux (tmux/paste_mark.h), and again behind a path of the program's own.
+  std::string marked(std::string_view bytes, pid_t relay);
+  // By the bytes fed last.
+  bool changed() const { return changed_; }
   // The escape sequences that set a fresh terminal to these modes.
   std::string replay() const;
 
  private:
+  bool brackets_pastes() const;
   enum class State { ground, escape, csi, osc, string };
   void take(char c);
   void take_escape(char c);
@@ -34,6 +41,7 @@ class PaneModes {
   State state_ = State::ground;
   bool string_escape_ = false;  // an ESC inside a string: ST follows, or not
   bool changed_ = false;
+  bool marked_ = false;  // the pane's mark says that pastes are bracketed
   std::string sequence_;
   std::map<int, bool> private_modes_;
   std::string title_;

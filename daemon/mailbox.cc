@@ -124,20 +124,15 @@ std::string assignment_text(const std::vector<const hub::InboxItem*>& items, boo
   return text;
 }
 
-std::optional<Refusal> too_early(const wd::Agent& agent, Millis first_paste, WallTime now) {
-  const auto up = agent.live.stable_since;
-  if (!up || now < *up || now >= *up + first_paste) return std::nullopt;  // or a clock was set back
-  return Refusal{"the agent has come up only just now", true};
-}
-
 // A program without a channel of its own needs its pane, which is opened after it was started.
 std::optional<Refusal> Mailbox::why_not(const Entry& entry) const {
   if (parts_.supervisor.stopped()) return Refusal{"the daemon is ending", false};
-  const bool own_channel = facts_of(entry).own_delivery;
-  if (auto no = refusal(entry.agent, own_channel); no || own_channel) return no;
+  const agents::RunnerFacts& facts = facts_of(entry);
+  if (auto no = refusal(entry.agent, facts.own_delivery); no || facts.own_delivery) return no;
   const auto pane = parts_.panes.pane_of(entry.agent.name);
-  if (pane && !pane->dead) return std::nullopt;
-  return Refusal{"its terminal is not open yet", true};
+  if (!pane || pane->dead) return Refusal{"its terminal is not open yet", true};
+  if (!facts.brackets_pastes || pane->brackets_pastes) return std::nullopt;
+  return Refusal{"its program has not asked for bracketed pastes yet, and would take one for keys", true};
 }
 
 Mailbox::Mailbox(asio::io_context& io, MailboxParts parts, Report report)
@@ -208,9 +203,11 @@ asio::awaitable<Sent> Mailbox::by_pane(AgentName agent, agents::Message message)
     co_return Sent{DeliveryResult::failed, describe(allowed.error())};
   const Entry* entry = parts_.supervisor.find(agent.str());
   const agents::RunnerFacts& facts = facts_of(*entry);
-  const tmux::DeliveryManner manner{.settle = std::max(parts_.config.delivery.paste_wait, facts.enter_wait),
-                                    .key_after_paste = std::string(facts.key_after_paste),
-                                    .proof = tmux::kProof};
+  const tmux::DeliveryManner manner{
+      .settle = std::max(parts_.config.delivery.paste_wait, facts.enter_wait),
+      .key_after_paste = std::string(facts.key_after_paste),
+      .proof = tmux::kProof,
+      .marks = facts.brackets_pastes ? tmux::PasteMarks::required : tmux::PasteMarks::if_asked_for};
   const auto done = co_await parts_.deliverer.deliver({agent.str(), pane->id}, std::move(message.text),
                                                       manner, pane_checks(agent));
   if (!done) co_return Sent{DeliveryResult::failed, describe(done.error())};
@@ -259,7 +256,6 @@ asio::awaitable<std::optional<Refusal>> Mailbox::forbids(AgentName agent, tmux::
   if (entry == nullptr) co_return Refusal{"the agent is gone"};
   auto no = why_not(*entry);
   if (!no && reading) no = screen_refusal(*reading, step);
-  if (!no) no = too_early(entry->agent, facts_of(*entry).first_paste, parts_.clock.now());
   if (!no) entry->typed_at = parts_.clock.now();
   co_return no;
 }

@@ -45,8 +45,6 @@ struct MailboxParts {
 // Why nothing may be sent to an agent now; nothing when it may. It waits for what time alone may change.
 using tmux::Refusal;
 std::optional<Refusal> refusal(const watchdog::Agent& agent, bool own_channel);
-// Why nothing is typed into an agent's pane yet: it is up for less than `first_paste`.
-std::optional<Refusal> too_early(const watchdog::Agent& agent, Millis first_paste, WallTime now);
 
 class Mailbox {
  public:

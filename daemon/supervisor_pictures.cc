@@ -31,6 +31,10 @@ void Supervisor::pane_seen(const tmux::Pane& pane) {
   const auto before = world_.panes.seen(pane);
   Entry* entry = find(agent_of_session(pane.session));
   if (entry == nullptr) return;
+  if (before && before->brackets_pastes != pane.brackets_pastes) {
+    hooks_.changed(*entry);
+    note_change();
+  }
   if (!entry->pane_shown || pane.dead) return show_pane(*entry);
   entry->link->title(pane.title);
   if (!before || before->id != pane.id) return look_again(*entry, pane.id, world_.clock.now());

@@ -8,6 +8,7 @@
 #include "tmux/death_watch.h"
 #include "tmux/desktop.h"
 #include "tmux/pane_format.h"
+#include "tmux/paste_mark.h"
 #include "tmux/server_setup.h"
 
 #include <algorithm>
@@ -104,7 +105,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering);
   Task<Pane> respawn(PaneId pane, std::vector<std::string> argv);
   Task<std::optional<LastKey>> last_key(PaneId pane);
-  Task<> paste(PaneId pane, std::string text);
+  Task<> paste(PaneId pane, std::string text, PasteMarks marks);
   Task<> press(PaneId pane, std::vector<std::string> keys);
   Task<> announce(std::string session, std::string text);
   Task<> notify_desktop(std::string title, std::string text);
@@ -115,7 +116,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::string> ask(Request request);
   Task<std::string> ask(std::vector<std::string> words) { return ask(Request{.words = std::move(words)}); }
   Task<> do_command(std::vector<std::string> words);
-  Task<> type(PaneId pane, std::vector<std::string> words);
+  Task<> type(PaneId pane, std::vector<std::string> words, PasteMarks marks);
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
   Task<> until_attached(std::shared_ptr<ControlLink> link);
@@ -446,7 +447,7 @@ Task<std::optional<LastKey>> ControlTmux::Impl::last_key(PaneId pane) {
   co_return last;
 }
 
-Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
+Task<> ControlTmux::Impl::paste(PaneId pane, std::string text, PasteMarks marks) {
   if (text.size() > kMaxPasteBytes)
     co_return fail(ErrorCode::exhausted, "tmux", "the message is over 64 KiB");
   if (text.empty() || !is_utf8(text)) co_return invalid("the message is not UTF-8 text");
@@ -455,7 +456,8 @@ Task<> ControlTmux::Impl::paste(PaneId pane, std::string text) {
   // Nothing is typed yet, so a lost answer is no doubt.
   if (!loaded && loaded.error().code == ErrorCode::timeout) loaded.error().code = ErrorCode::unavailable;
   if (!loaded) co_return loaded;
-  auto pasted = co_await type(pane, {"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()});
+  auto pasted =
+      co_await type(pane, {"paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", pane.str()}, marks);
   if (!pasted && link_) co_await do_command({"delete-buffer", "-b", buffer});
   co_return pasted;
 }
@@ -467,28 +469,34 @@ Task<> ControlTmux::Impl::press(PaneId pane, std::vector<std::string> keys) {
   for (const std::string& key : keys) {
     std::vector<std::string> words = {"send-keys", "-t", pane.str(), "--", key};
     if (key == "CR") words = {"send-keys", "-t", pane.str(), "-H", "0d"};
-    if (auto done = co_await type(pane, std::move(words)); !done) co_return done;
+    if (auto done = co_await type(pane, std::move(words), PasteMarks::if_asked_for); !done) co_return done;
   }
   co_return Result<>{};
 }
 
 // Looks, leaves a mode and types in one step of tmux, between which nobody presses a key and nothing ends.
 // (tmux 3.3a crashes, with all panes, on a paste into a dead one.) Either way there are three replies.
-Task<> ControlTmux::Impl::type(PaneId pane, std::vector<std::string> words) {
+Task<> ControlTmux::Impl::type(PaneId pane, std::vector<std::string> words, PasteMarks marks) {
   const std::string id = pane.str();
-  const std::string takes_keys = "#{?#{==:#{pane_id}," + id + "},#{?pane_dead,0,#{?pane_input_off,0,1}},0}";
+  const std::string is_pane = "#{==:#{pane_id}," + id + "}";
+  const std::string takes_it = marks == PasteMarks::required ? std::string(kBracketsPastes) : "1";
+  const std::string may_type = "#{?" + is_pane + ",#{?pane_dead,0,#{?pane_input_off,0," + takes_it + "}},0}";
   const std::string leave_and_type =
       command_line({"copy-mode", "-q", "-t", id}) + " ; " + command_line(words);
   const std::string say_why =
       command_line({"display-message", "-p", ""}) + " ; " +
-      command_line({"display-message", "-p", "-t", id, "#{?pane_dead,dead,#{?pane_input_off,off,gone}}"});
+      command_line({"display-message", "-p", "-t", id,
+                    "#{?pane_dead,dead,#{?pane_input_off,off,#{?" + is_pane + ",plain,gone}}}"});
   const auto done = co_await ask(
-      Request{.words = {"if-shell", "-F", "-t", id, takes_keys, leave_and_type, say_why}, .replies = 3});
+      Request{.words = {"if-shell", "-F", "-t", id, may_type, leave_and_type, say_why}, .replies = 3});
   if (!done) co_return pass(done.error());
   if (*done == "gone") co_return fail(ErrorCode::not_found, "tmux", "can't find pane: " + id);
   if (*done == "dead") co_return fail(ErrorCode::conflict, "tmux", "the program in pane " + id + " ended");
   if (*done == "off")
     co_return fail(ErrorCode::conflict, "tmux", "the input of pane " + id + " is switched off");
+  if (*done == "plain")
+    co_return fail(ErrorCode::conflict, "tmux",
+                   "the program in pane " + id + " has not asked for bracketed pastes");
   co_return Result<>{};
 }
 
@@ -571,9 +579,9 @@ Task<std::optional<LastKey>> ControlTmux::last_key(PaneId pane) {
   const auto impl = impl_;
   co_return co_await impl->last_key(pane);
 }
-Task<> ControlTmux::paste(PaneId pane, std::string text) {
+Task<> ControlTmux::paste(PaneId pane, std::string text, PasteMarks marks) {
   const auto impl = impl_;
-  co_return co_await impl->paste(pane, std::move(text));
+  co_return co_await impl->paste(pane, std::move(text), marks);
 }
 Task<> ControlTmux::press(PaneId pane, std::vector<std::string> keys) {
   const auto impl = impl_;

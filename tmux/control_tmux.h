@@ -43,7 +43,7 @@ class ControlTmux final : public Tmux {
   Task<std::string> capture(PaneId pane, int history_lines, Rendering rendering) override;
   Task<Pane> respawn(PaneId pane, std::vector<std::string> argv) override;
   Task<std::optional<LastKey>> last_key(PaneId pane) override;
-  Task<> paste(PaneId pane, std::string text) override;
+  Task<> paste(PaneId pane, std::string text, PasteMarks marks) override;
   Task<> press(PaneId pane, std::vector<std::string> keys) override;
   Task<> announce(std::string session, std::string text) override;
   Task<> notify_desktop(std::string title, std::string text) override;

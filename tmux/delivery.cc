@@ -107,9 +107,11 @@ asio::awaitable<Delivery> Deliverer::type(Recipient to, std::string text, Delive
   if (!no) no = typing(key);
   if (!no) no = co_await left_over(to.name, checks);
   if (no) co_return Delivery{.outcome = Outcome::not_delivered, .reason = no->why, .waits = no->waits};
-  if (auto pasted = co_await tmux_.paste(to.pane, std::move(text)); !pasted) {
-    const bool doubtful = pasted.error().code == ErrorCode::timeout;
-    co_return ended(doubtful ? Outcome::unknown : Outcome::not_delivered, describe(pasted.error()), 0);
+  if (auto pasted = co_await tmux_.paste(to.pane, std::move(text), manner.marks); !pasted) {
+    const ErrorCode code = pasted.error().code;
+    co_return Delivery{.outcome = code == ErrorCode::timeout ? Outcome::unknown : Outcome::not_delivered,
+                       .reason = describe(pasted.error()),
+                       .waits = code == ErrorCode::conflict};  // the program is not ready for it
   }
   if (!manner.key_after_paste.empty()) {
     co_await pause_(manner.settle);  // a program that collects a paste would take the key before it

@@ -70,6 +70,7 @@ struct DeliveryManner {
   Millis settle = kSettle;
   std::string key_after_paste = {};  // pressed between two pauses; empty: none
   Millis proof = kProof;
+  PasteMarks marks = PasteMarks::if_asked_for;
 };
 
 enum class Outcome {

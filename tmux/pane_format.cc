@@ -1,6 +1,7 @@
 #include "tmux/pane_format.h"
 
 #include "base/text.h"
+#include "tmux/paste_mark.h"
 
 #include <charconv>
 
@@ -11,10 +12,10 @@ namespace {
 
 constexpr char kField = ':';  // tmux lets it be in no session name; the title comes last
 constexpr char kRecord = '\x1e';
-constexpr std::string_view kFields[] = {"#{pane_id}",      "#{session_name}",     "#{pane_pid}",
-                                        "#{pane_dead}",    "#{pane_dead_status}", "#{pane_dead_signal}",
-                                        "#{pane_in_mode}", "#{session_attached}", "#{pane_width}",
-                                        "#{pane_height}",  "#{window_activity}",  "#{=256:pane_title}"};
+constexpr std::string_view kFields[] = {
+    "#{pane_id}",          "#{session_name}", "#{pane_pid}",         "#{pane_dead}",  "#{pane_dead_status}",
+    "#{pane_dead_signal}", "#{pane_in_mode}", "#{session_attached}", "#{pane_width}", "#{pane_height}",
+    "#{window_activity}",  kBracketsPastes,   "#{=256:pane_title}"};
 constexpr std::size_t kFieldCount = std::size(kFields);
 
 // Empty text is 0, as for the exit status of a pane that lives.
@@ -87,7 +88,8 @@ Result<Pane> parse_pane(std::string_view record) {
             .attached = static_cast<int>(*numbers[7]),
             .size = {static_cast<int>(*numbers[8]), static_cast<int>(*numbers[9])},
             .painted_s = *numbers[10],
-            .title = to_utf8(fields[11])};
+            .brackets_pastes = *numbers[11] != 0,
+            .title = to_utf8(fields[12])};
   if (pane.dead && !fields[4].empty()) pane.exit_status = numbers[4];
   if (pane.dead && !fields[5].empty()) pane.signal = numbers[5];
   return pane;

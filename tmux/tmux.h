@@ -48,8 +48,9 @@ struct Pane {
   int attached = 0;                // terminals that show it now
   Size size;
   std::int64_t painted_s =
-      0;              // when its picture changed last, in s since 1970: by what it wrote, also as an echo
-  std::string title;  // UTF-8, at most 256 characters
+      0;  // when its picture changed last, in s since 1970: by what it wrote, also as an echo
+  bool brackets_pastes = false;  // its program has asked for bracketed pastes, says the relay
+  std::string title;             // UTF-8, at most 256 characters
   bool operator==(const Pane&) const = default;
 };
 
@@ -96,6 +97,12 @@ enum class Rendering {
   colour,  // with SGR codes
 };
 
+// The marks around a paste, without which it is keys to a program.
+enum class PasteMarks {
+  if_asked_for,  // a program that has not asked for them is typed into without
+  required,      // it must have asked for them
+};
+
 // Errors common to all calls: unavailable (tmux missing, too old, or its server is down: asking again later
 // starts it), timeout (no answer within the deadline: whether it happened is not known), internal (tmux's own
 // message is in `what`).
@@ -119,11 +126,11 @@ class Tmux {
   // When a person pressed a key last in a terminal that is attached to the pane's session and may type;
   // nothing when there is none. The mouse counts as a key. Errors: not_found.
   virtual Task<std::optional<LastKey>> last_key(PaneId pane) = 0;
-  // Types the text as one bracketed paste, byte for byte. Any mode of the pane (copy mode, a tree, a menu of
+  // Types the text as one paste, byte for byte. Any mode of the pane (copy mode, a tree, a menu of
   // its own) is left in the same step, so that none takes it. Errors: not_found, conflict (the program ended,
-  // or its input is switched off), invalid (not UTF-8), exhausted (over kMaxPasteBytes). `timeout`: it may
-  // have been pasted.
-  virtual Task<> paste(PaneId pane, std::string text) = 0;
+  // its input is switched off, or it has not asked for the marks that are required), invalid (not UTF-8),
+  // exhausted (over kMaxPasteBytes). `timeout`: it may have been pasted.
+  virtual Task<> paste(PaneId pane, std::string text, PasteMarks marks) = 0;
   // Presses keys by tmux's names ("Enter", "Escape", "Down", "C-c", "1"), in order. "CR" is a literal
   // carriage return. A mode is left as by paste(). Errors: not_found, conflict, invalid (no such key).
   virtual Task<> press(PaneId pane, std::vector<std::string> keys) = 0;

@@ -50,6 +50,46 @@ TEST(PaneModes, OnlyAChangeOfAModeIsTold) {
   EXPECT_FALSE(modes.feed("\x1b]2;spin\a"));
 }
 
+// ---- the mark for tmux
+
+constexpr pid_t kRelay = 42;
+const std::string kOn = "\x1b]7;agentmesh-brackets-pastes-42\a";
+const std::string kOff = "\x1b]7;\a";
+
+TEST(PasteMark, StandsRightBehindWhatSwitchedBracketedPastes) {
+  PaneModes modes;
+  EXPECT_EQ(modes.marked("a\x1b[?25l", kRelay), "a\x1b[?25l");
+  EXPECT_EQ(modes.marked("b\x1b[?2004hc\x1b[?2004hd", kRelay), "b\x1b[?2004h" + kOn + "c\x1b[?2004hd");
+  EXPECT_TRUE(modes.changed());
+  EXPECT_EQ(modes.marked("e\x1b[?2004lf", kRelay), "e\x1b[?2004l" + kOff + "f");
+  EXPECT_EQ(modes.marked("g", kRelay), "g");
+  EXPECT_FALSE(modes.changed());
+}
+
+TEST(PasteMark, BreaksNoSequenceAndNoLetter) {
+  PaneModes modes;
+  std::string shown;
+  for (const char c : std::string("é\x1b[1;?2004h\x1b[?1;2004hé\x1b[31m"))
+    shown += modes.marked({&c, 1}, kRelay);
+  EXPECT_EQ(shown, "é\x1b[1;?2004h\x1b[?1;2004h" + kOn + "é\x1b[31m");
+}
+
+TEST(PasteMark, AResetTakesItBack) {
+  PaneModes modes;
+  EXPECT_EQ(modes.marked("\x1b[?2004h", kRelay), "\x1b[?2004h" + kOn);
+  EXPECT_EQ(modes.marked(std::string("\x1b") + "cx", kRelay), std::string("\x1b") + "c" + kOff + "x");
+}
+
+TEST(PasteMark, APathOfTheProgramsOwnDoesNotReplaceIt) {
+  PaneModes modes;
+  EXPECT_EQ(modes.marked("\x1b]7;file:///x\a.", kRelay), "\x1b]7;file:///x\a.");
+  EXPECT_EQ(modes.marked("\x1b[?2004h", kRelay), "\x1b[?2004h" + kOn);
+  for (const std::string path :
+       {"\x1b]7;file:///x\a", "\x1b]7;file:///x\x1b\\", "\x1b]7;x\x18", "\x1b]7;\x1b[m"})
+    EXPECT_EQ(modes.marked(path + ".", kRelay), path + kOn + ".");
+  EXPECT_EQ(modes.marked("\x1b]77;x\a.", kRelay), "\x1b]77;x\a.");
+}
+
 TEST(PaneModes, AReplayReadBackIsTheSame) {
   const std::string first = replayed("\x1b[?1049h\x1b[?25l\x1b=\x1b[5 q\x1b]2;t\a");
   EXPECT_EQ(replayed(first), first);

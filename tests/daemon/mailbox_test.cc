@@ -1,3 +1,4 @@
+#include "base/files.h"
 #include "base/json.h"
 #include "tests/daemon/mesh_fixture.h"
 
@@ -27,16 +28,21 @@ class MailboxTest : public testing::Test {
   std::function<Delivery(const agents::Message&)> answers(DeliveryResult result, std::string why) {
     return [result, why = std::move(why)](const agents::Message&) { return Delivery{result, why}; };
   }
-  // An assignment is typed into the agent's pane; it becomes busy by Enter.
+  // An assignment is typed into the agent's pane.
   void deliver_by_pane(const std::string& agent, const std::string& item) {
-    const tmux::Pane pane{.session = "agentmesh-" + agent, .id = tmux::PaneId{1}, .pid = 1};
-    mesh_.tmux.panes[pane.id] = pane;
-    mesh_.panes.seen(pane);
-    mesh_.tmux.on_call = [this, agent](const std::string& call) {
-      if (call.starts_with("press")) mesh_.tell(agent, SignalKind::busy);
-    };
+    open_pane(agent);
     ASSERT_TRUE(mesh_.mailbox->accept(hub::InboxItem{.id = item, .agent_id = "agt_" + agent, .title = "t"}));
     ASSERT_TRUE(mesh_.until([&] { return mesh_.progress(item) == "delivered"; }));
+  }
+  // Its agent becomes busy by Enter.
+  tmux::Pane& open_pane(const std::string& agent) {
+    tmux::Pane& pane = mesh_.tmux.panes[tmux::PaneId{1}];
+    pane = {.session = "agentmesh-" + agent, .id = tmux::PaneId{1}, .pid = 1};
+    mesh_.panes.seen(pane);
+    mesh_.tmux.on_call = [this, agent](const std::string& call) {
+      if (call.ends_with(" Enter")) mesh_.tell(agent, SignalKind::busy);
+    };
+    return pane;
   }
   Mesh mesh_;
 };
@@ -76,17 +82,68 @@ TEST_F(MailboxTest, NothingIsSentByADaemonThatEnds) {
 
 // ---- a program that has just come up
 
-TEST(TooEarlyTest, NothingIsTypedIntoAProgramThatMayNotTakePastesYet) {
-  const WallTime up{Millis{1'000'000}};
-  watchdog::Agent agent = watchdog::make_agent(*AgentName::parse("a"), up);
-  EXPECT_FALSE(too_early(agent, Millis{2'000}, up)) << "it is not up";
-  agent.live.stable_since = up;
-  const auto no = too_early(agent, Millis{2'000}, up + Millis{1'999});
-  ASSERT_TRUE(no);
-  EXPECT_TRUE(no->waits);
-  EXPECT_FALSE(too_early(agent, Millis{2'000}, up + Millis{2'000}));
-  EXPECT_FALSE(too_early(agent, Millis{2'000}, up - Millis{1}));
-  EXPECT_FALSE(too_early(agent, Millis{}, up)) << "of another runner";
+class PasteTest : public MailboxTest {
+ protected:
+  PasteTest() {
+    mesh_.agent("a", "gemini", RunId{1});
+    mesh_.load();
+    pane_ = &open_pane("a");
+    const auto screens =
+        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "../../../tests/agents/screens";
+    mesh_.tmux.screens[pane_->id] = read_file(screens / "gemini/idle.txt", 64 * 1024).value();
+  }
+  void asks_for_brackets() {
+    pane_->brackets_pastes = true;
+    mesh_.supervisor->on_tmux_event(tmux::PaneChanged{*pane_});
+  }
+  tmux::Pane* pane_ = nullptr;
+};
+
+TEST_F(PasteTest, AMessageWaitsUntilTheProgramAsksForBrackets) {
+  std::optional<Sent> sent;
+  boost::asio::co_spawn(mesh_.io, mesh_.mailbox->send(name("a"), "now", kLong),
+                        [&](const std::exception_ptr&, Sent done) { sent = done; });
+  mesh_.settle();
+  EXPECT_FALSE(sent);
+  EXPECT_FALSE(mesh_.asked_tmux("paste"));
+  asks_for_brackets();
+  ASSERT_TRUE(mesh_.until([&] { return sent.has_value(); }));
+  EXPECT_EQ(sent->result, DeliveryResult::delivered) << sent->why;
+  EXPECT_TRUE(mesh_.asked_tmux("paste"));
+}
+
+TEST_F(PasteTest, AfterTheWaitItSaysWhyItWasNotDelivered) {
+  const Sent sent =
+      agentmesh::test::complete(mesh_.io, mesh_.mailbox->send(name("a"), "now", Millis{0}), kLimit);
+  EXPECT_EQ(sent.result, DeliveryResult::blocked);
+  EXPECT_TRUE(sent.why.contains("bracketed pastes")) << sent.why;
+}
+
+TEST_F(PasteTest, AnAssignmentIsNotBegunBefore) {
+  ASSERT_TRUE(mesh_.mailbox->accept(hub::InboxItem{.id = "itm_1", .agent_id = "agt_a", .title = "t"}));
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "accepted");
+  EXPECT_FALSE(mesh_.asked_tmux("last_key")) << "nothing is tried";
+  asks_for_brackets();
+  EXPECT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+}
+
+// What tmux tells comes late: it looks itself when it pastes.
+TEST_F(PasteTest, AProgramThatAsksForThemNoMoreGetsNothing) {
+  asks_for_brackets();
+  pane_->brackets_pastes = false;
+  const Sent sent =
+      agentmesh::test::complete(mesh_.io, mesh_.mailbox->send(name("a"), "now", Millis{0}), kLimit);
+  EXPECT_EQ(sent.result, DeliveryResult::blocked);
+  EXPECT_TRUE(sent.waits);
+  EXPECT_FALSE(mesh_.asked_tmux("paste"));
+}
+
+TEST_F(MailboxTest, ACustomProgramIsTypedIntoWithoutMarks) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.load();
+  deliver_by_pane("a", "itm_1");
+  EXPECT_TRUE(mesh_.asked_tmux("paste"));
 }
 
 // ---- the end of a turn

@@ -145,6 +145,9 @@ class Mesh {
     }
     return "";
   }
+  bool asked_tmux(std::string_view call) const {
+    return std::ranges::any_of(tmux.calls, [&](const std::string& line) { return line.starts_with(call); });
+  }
   bool told(const std::string& agent, const std::string& event) {
     const auto rows = journal->last_events_of(agent, 100);
     return std::ranges::any_of(*rows, [&](const EventRow& row) { return row.name == event; });

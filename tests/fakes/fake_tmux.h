@@ -58,7 +58,11 @@ class FakeTmux final : public Tmux {
     if (auto error = record("last_key " + pane.str())) co_return pass(*error);
     co_return pressed;
   }
-  Task<> paste(PaneId pane, std::string text) override { co_return done("paste " + pane.str() + " " + text); }
+  Task<> paste(PaneId pane, std::string text, PasteMarks marks) override {
+    if (marks == PasteMarks::required && !panes[pane].brackets_pastes)
+      co_return fail(ErrorCode::conflict, "tmux", "the program has not asked for bracketed pastes");
+    co_return done("paste " + pane.str() + " " + text);
+  }
   Task<> press(PaneId pane, std::vector<std::string> keys) override {
     std::string line = "press " + pane.str();
     for (const std::string& key : keys) line += " " + key;

@@ -82,7 +82,7 @@ TEST_F(ControlTmuxReal, BadRequestsAreRefusedBeforeTmux) {
 TEST_F(ControlTmuxReal, APaneThatDoesNotExistIsNotFound) {
   const PaneId nobody{4242};
   EXPECT_EQ(wait(tmux->capture(nobody, 0, Rendering::text)).error().code, ErrorCode::not_found);
-  EXPECT_EQ(wait(tmux->paste(nobody, "x")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(wait(tmux->paste(nobody, "x", PasteMarks::if_asked_for)).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->press(nobody, {"Enter"})).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->last_key(nobody)).error().code, ErrorCode::not_found);
   EXPECT_EQ(wait(tmux->respawn(nobody, kIdle)).error().code, ErrorCode::not_found);
@@ -118,7 +118,7 @@ TEST_F(ControlTmuxReal, ADeadPaneKeepsItsTextAndTakesNoMore) {
   const Pane pane = open("a", {"sh", "-c", "echo last words; sleep 0.2; exit 1"});
   ASSERT_TRUE(eventually(Millis{1500}, [&] { return pushed(pane.id) && pushed(pane.id)->dead; }));
   EXPECT_EQ(screen(pane.id).find("last words"), 0U);
-  EXPECT_EQ(wait(tmux->paste(pane.id, "x")).error().code, ErrorCode::conflict);
+  EXPECT_EQ(wait(tmux->paste(pane.id, "x", PasteMarks::if_asked_for)).error().code, ErrorCode::conflict);
   const auto again = wait(tmux->respawn(pane.id, {"sh", "-c", "echo new life; exec sleep 1000"}));
   ASSERT_TRUE(again.has_value());
   EXPECT_FALSE(again->dead);

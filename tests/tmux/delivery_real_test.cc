@@ -197,7 +197,7 @@ TEST_F(DeliveryReal, RandomMessagesArriveByteForByte) {
   std::string expected;
   for (int i = 0; i < 200; ++i) {
     const std::string message = random_message(random);
-    ASSERT_TRUE(wait(tmux->paste(pane.id, message)).has_value());
+    ASSERT_TRUE(wait(tmux->paste(pane.id, message, PasteMarks::if_asked_for)).has_value());
     expected += kPasteBegin + message + kPasteEnd;
   }
   EXPECT_TRUE(eventually(Millis{10000}, [&] { return read(record).size() >= expected.size(); }));

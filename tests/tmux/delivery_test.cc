@@ -131,6 +131,16 @@ TEST_F(DeliveryTest, ALateChangeIsProofWhenTheNextEnterIsForbidden) {
   EXPECT_EQ(result->enters, 1);
 }
 
+TEST_F(DeliveryTest, WhereMarksAreRequiredNothingIsTypedUntilTheProgramAsksForThem) {
+  manner.marks = PasteMarks::required;
+  const auto early = deliver("go");
+  EXPECT_EQ(early->outcome, Outcome::not_delivered);
+  EXPECT_TRUE(early->waits);
+  EXPECT_TRUE(typed().empty());
+  tmux.panes[kPane].brackets_pastes = true;
+  EXPECT_EQ(deliver("go")->outcome, Outcome::delivered);
+}
+
 TEST_F(DeliveryTest, APasteWithoutAnAnswerIsNeverRepeated) {
   tmux.failures["paste"] = {kTimeout};
   const auto result = deliver("go");

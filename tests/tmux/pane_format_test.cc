@@ -7,8 +7,8 @@ namespace {
 
 std::string record(std::string_view dead, std::string_view status, std::string_view signal,
                    std::string_view title) {
-  return fmt::format("%3:{}:{}:{}:{}:{}:0:1:80:24:1795538074:{}", "agentmesh-a", "4711", dead, status, signal,
-                     title);
+  return fmt::format("%3:{}:{}:{}:{}:{}:0:1:80:24:1795538074:1:{}", "agentmesh-a", "4711", dead, status,
+                     signal, title);
 }
 
 TEST(ParsePane, ALivingPane) {
@@ -22,6 +22,7 @@ TEST(ParsePane, ALivingPane) {
   EXPECT_EQ(pane->size, (Size{80, 24}));
   EXPECT_EQ(pane->attached, 1);
   EXPECT_EQ(pane->painted_s, 1795538074);
+  EXPECT_TRUE(pane->brackets_pastes);
   EXPECT_EQ(pane->title, "✳ work : %end 1 2 1");
 }
 

@@ -48,7 +48,7 @@ struct PaneRelayReal : ServerFixture {
   }
   Pane attach() { return open("a", {fake_program("pane_relay"), kEngine, container, folder.string()}); }
   void type(PaneId pane, const std::string& line) {
-    wait(tmux->paste(pane, line));
+    wait(tmux->paste(pane, line, PasteMarks::if_asked_for));
     wait(tmux->press(pane, {"Enter"}));
   }
   bool shows(PaneId pane, const std::string& text) {
@@ -101,6 +101,7 @@ TEST_F(PaneRelayReal, AKilledServerLeavesTheAgentAloneAndANewPaneHasItsModes) {
   ASSERT_TRUE(eventually(Millis{3000}, [&] { return has_event<ServerBack>(); }));
   const Pane after = attach();
   EXPECT_TRUE(eventually(Millis{3000}, [&] { return has_title(after.id, "my work"); }));
+  EXPECT_TRUE(eventually(Millis{3000}, [&] { return pushed(after.id)->brackets_pastes; }));
   ASSERT_TRUE(shows(after.id, "agent>")) << "the program paints anew";
   type(after.id, "echo $x-alive");
   EXPECT_TRUE(shows(after.id, "kept-alive")) << screen(after.id);
@@ -132,6 +133,30 @@ TEST_F(PaneRelayReal, NothingIsLostThatCameBeforeTheFirstAttach) {
     EXPECT_EQ(screen(pane.id).find("ready"), screen(pane.id).rfind("ready")) << "said once";
     wait(tmux->close("agentmesh-a"));
     events.clear();
+  }
+}
+
+// The shell asks for brackets by itself, which is switched off here.
+TEST_F(PaneRelayReal, NothingIsPastedUntilTheProgramAsksForBracketsWhereTheyAreRequired) {
+  const auto told = [this](PaneId pane, bool on) {
+    return eventually(Millis{3000}, [&] { return pushed(pane) && pushed(pane)->brackets_pastes == on; });
+  };
+  const auto paste = [this](PaneId pane) { return wait(tmux->paste(pane, "#x", PasteMarks::required)); };
+  const Pane pane = attach();
+  ASSERT_TRUE(shows(pane.id, "agent>"));
+  type(pane.id, R"(bind 'set enable-bracketed-paste off'; printf '\033]7;file:///x\033\\done\n')");
+  ASSERT_TRUE(shows(pane.id, "\ndone")) << screen(pane.id);
+  EXPECT_TRUE(told(pane.id, false));
+  EXPECT_EQ(paste(pane.id).error().code, ErrorCode::conflict);
+  EXPECT_EQ(screen(pane.id).find("#x"), std::string::npos) << screen(pane.id);
+  for (const std::string off : {R"(\033[?2004l)", R"(\033c)"}) {
+    type(pane.id, R"(printf '\033[?2004h\033]7;file:///y\007'; read line; printf ')" + off + "off\\n'");
+    EXPECT_TRUE(told(pane.id, true));
+    EXPECT_TRUE(paste(pane.id).has_value());
+    EXPECT_TRUE(shows(pane.id, "^[[200~#x^[[201~")) << screen(pane.id);
+    wait(tmux->press(pane.id, {"Enter"}));
+    EXPECT_TRUE(told(pane.id, false));
+    EXPECT_EQ(paste(pane.id).error().code, ErrorCode::conflict);
   }
 }
 
