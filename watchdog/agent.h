@@ -228,7 +228,7 @@ struct AgentRecord {
   bool restarting = false;  // a run of this wanted period ended before: "restarting", not "starting"
 
   std::vector<WallTime> restarts;  // counted ones within the window, oldest first
-  int failures = 0;                // in a row, for the delay
+  int failures = 0;                // in a row, for the delay; ends of a short usage limit too
   std::optional<WallTime> last_restart_at;
   std::optional<WallTime> next_restart_at;  // backoff, held by a usage limit
   Hold hold = Hold::none;

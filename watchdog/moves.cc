@@ -55,11 +55,20 @@ void hold(Change& c, Hold kind) {
   c.agent.after = After::hold;
   c.agent.hold = kind;
   c.agent.next_restart_at.reset();
-  if (kind == Hold::usage_limit) {
-    c.agent.next_restart_at = *c.agent.limited_until + spread(c.agent, c.policy.limit_jitter);
-  } else {
-    c.act(Notify{NotifyKind::login, c.agent.exit.text});
-  }
+}
+
+// A limit is what the program claims. One that claims a short limit at each of its ends waits ever longer.
+void hold_for_limit(Change& c) {
+  hold(c, Hold::usage_limit);
+  const WallTime over = *c.agent.limited_until;
+  if (over < c.now + c.policy.backoff_max) ++c.agent.failures;
+  c.agent.next_restart_at =
+      std::max(over + spread(c.agent, c.policy.limit_jitter), c.now + restart_delay(c.agent, c.policy));
+}
+
+void hold_for_login(Change& c) {
+  hold(c, Hold::login);
+  c.act(Notify{NotifyKind::login, c.agent.exit.text});
 }
 
 bool died_early(const Change& c) {
@@ -104,9 +113,9 @@ void decide(Change& c, ExitClass kind, Witness witness) {
       c.agent.excused = true;
       return back_off(c);
     case ExitClass::limited:
-      return hold(c, Hold::usage_limit);
+      return hold_for_limit(c);
     case ExitClass::login:
-      return hold(c, Hold::login);
+      return hold_for_login(c);
     case ExitClass::broken:
       return quarantine(c, c.agent.exit.text);
   }

@@ -176,6 +176,56 @@ TEST(HoldTest, WithoutATimeALimitLastsItsDefault) {
   EXPECT_EQ(*d.agent.limited_until, d.now() + d.policy.limit_default);
 }
 
+// Runs a program for `time` that ends 100 ms after each of its starts, by `end`. How often it was started.
+int starts_within(Millis time, const std::function<void(Drive&)>& end) {
+  Drive d;
+  d.start();
+  const WallTime over = d.now() + time;
+  while (d.now() < over && d.phase() != Phase::failed) {
+    d.to_up();
+    d.pass(100ms);
+    end(d);
+    d.bury();
+    if (d.agent.next_restart_at) d.pass(*d.agent.next_restart_at - d.now());
+  }
+  EXPECT_TRUE(d.agent.restarts.empty());
+  return d.count<Create>();
+}
+
+void end_with_limit(Drive& d, Millis claimed, int code) {
+  d.feed(Signal{.kind = SignalKind::rate_limited, .run = d.agent.run, .until = d.now() + claimed});
+  d.die(code);
+}
+
+TEST(HoldTest, AShortLimitThatIsClaimedAtEveryEndIsWaitedForEverLonger) {
+  for (const Millis claimed : {Millis{1}, Millis{2s}, Millis{30s}, Millis{2min}}) {
+    for (const int code : {0, 1, 137}) {
+      const int starts = starts_within(1h, [&](Drive& d) { end_with_limit(d, claimed, code); });
+      EXPECT_LE(starts, 28) << claimed.count() << " ms, exit code " << code;
+      EXPECT_GE(starts, 10) << "it is not given up";
+    }
+  }
+}
+
+TEST(HoldTest, ALimitThatOutlastsTheBackoffIsWaitedForAndNoMore) {
+  const int starts = starts_within(1h, [](Drive& d) { end_with_limit(d, 10min, 1); });
+  EXPECT_EQ(starts, 6);
+}
+
+TEST(HoldTest, AStableRunForgetsTheShortLimits) {
+  Drive d;
+  for (int i = 0; i < 5; ++i) {
+    d.to_up();
+    end_with_limit(d, 2s, 1);
+    d.bury();
+    d.pass(*d.agent.next_restart_at - d.now());
+  }
+  EXPECT_EQ(d.agent.failures, 5);
+  d.to_up();
+  d.pass(d.policy.stable_after);
+  EXPECT_EQ(d.agent.failures, 0);
+}
+
 TEST(HoldTest, ALoginHoldsForEverAndIsNoFailure) {
   Drive d;
   d.to_up();
