@@ -70,16 +70,12 @@ bool by_signal(const EndOfRun& end) {
 }
 bool killed_hard(const EndOfRun& end) { return end.code == kSignalBase + kSigkill; }
 bool any_oom(const EndOfRun& end) { return end.oom_killed || end.oom_child; }
+// Whatever it told before: its 0 is its word that nothing is left to do.
+bool is_done_for_good(const EndOfRun& end) {
+  return end.code == 0 && end.on_clean_exit == CleanExit::never_restart;
+}
 bool is_done(const EndOfRun& end) {
-  switch (end.on_clean_exit) {
-    case CleanExit::never_restart:
-      return true;
-    case CleanExit::restart_always:
-      return false;
-    case CleanExit::when_work:
-      return !end.work && end.witnessed;
-  }
-  return false;
+  return end.code == 0 && end.on_clean_exit == CleanExit::when_work && !end.work && end.witnessed;
 }
 
 // The first row whose condition holds decides.
@@ -90,6 +86,7 @@ struct Row {
 };
 
 constexpr auto kTable = std::to_array<Row>({
+    {[](const EndOfRun& e) { return is_done_for_good(e); }, ExitClass::done, ExitReason::done},
     {[](const EndOfRun& e) { return e.login_shown; }, ExitClass::login, ExitReason::login_needed},
     {[](const EndOfRun& e) { return e.limited; }, ExitClass::limited, ExitReason::usage_limit},
     {[](const EndOfRun& e) { return !e.code; }, ExitClass::transient, ExitReason::container_gone},
@@ -101,7 +98,7 @@ constexpr auto kTable = std::to_array<Row>({
      ExitReason::command_not_found},
     {[](const EndOfRun& e) { return e.code == kNotExecutable && e.early; }, ExitClass::broken,
      ExitReason::not_executable},
-    {[](const EndOfRun& e) { return e.code == 0 && is_done(e); }, ExitClass::done, ExitReason::done},
+    {[](const EndOfRun& e) { return is_done(e); }, ExitClass::done, ExitReason::done},
     {[](const EndOfRun& e) { return e.code == 0; }, ExitClass::transient, ExitReason::exited},
     {[](const EndOfRun& e) { return by_signal(e); }, ExitClass::transient, ExitReason::killed},
     {[](const EndOfRun&) { return true; }, ExitClass::transient, ExitReason::crashed},
