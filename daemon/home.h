@@ -15,6 +15,7 @@ struct Home {
 
   std::filesystem::path config() const { return root / "config.toml"; }
   std::filesystem::path state_db() const { return root / "state.db"; }
+  std::filesystem::path reserve() const { return root / "state.reserve"; }  // DiskReserve
   std::filesystem::path hub_db() const { return root / "hub.db"; }
   std::filesystem::path hub_key() const { return root / "hub.key"; }
   std::filesystem::path socket() const { return root / "daemon.sock"; }

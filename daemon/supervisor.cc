@@ -59,6 +59,7 @@ Supervisor::Supervisor(World world, SupervisorHooks hooks)
     : world_(world),
       hooks_(std::move(hooks)),
       statuses_(world.io, world.events),
+      reserve_(world_.home.reserve()),
       deaths_({}),
       relist_timer_(world.io),
       slot_timer_(world.io),
@@ -76,6 +77,7 @@ Result<void> Supervisor::load() {
     const std::string name = row.record.name.str();
     entries_.emplace(name, std::make_unique<Entry>(world_.io, std::move(row), new_loop_watch()));
   }
+  reserve_.take();
   feed_all(wd::DaemonStarted{});
   return {};
 }
@@ -175,21 +177,44 @@ void Supervisor::feed_all_at(agents::Place place, const wd::Event& event) {
   }
 }
 
-// The journal first: a step whose row is not on the disk is as if it had not been taken.
+// The journal first: a step whose row is not on the disk is as if it had not been taken. But an agent that is
+// to be stopped is stopped: it may be what fills the disk, and nothing is created for it any more.
+bool Supervisor::keep(Entry& entry, const wd::AgentRecord& next) {
+  auto saved = world_.journal.save_record(next);
+  if (saved) {
+    entry.unsaved = false;
+    return true;
+  }
+  log_error(saved.error());
+  tell_disk(disk_.saved(saved, world_.clock.now()));
+  save_again_later();
+  if (next.wanted != wd::Wanted::stopped) {
+    arm(entry, kUnsavedRetry);
+    return false;
+  }
+  if (reserve_.give_up()) saved = world_.journal.save_record(next);
+  entry.unsaved = !saved;
+  return true;
+}
+
+// Rows that wait for room, and the reserve; and a look, which brings back events that were lost with their
+// rows.
+void Supervisor::save_again_later() {
+  look_timer_.expires_after(kUnsavedRetry);
+  look_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
+    if (ec || guard.expired()) return;
+    for (auto& [name, entry] : entries_) {
+      if (entry->unsaved) entry->unsaved = !world_.journal.save_record(entry->agent);
+    }
+    const bool saved = std::ranges::none_of(entries_, [](const auto& item) { return item.second->unsaved; });
+    if (!saved || !reserve_.take()) save_again_later();
+    request_look();
+  });
+}
+
 bool Supervisor::apply(Entry& entry, wd::Step next) {
   const bool persist = !next.actions.empty() && std::holds_alternative<wd::Persist>(next.actions.front());
-  if (persist) {
-    if (auto saved = world_.journal.save_record(next.agent); !saved) {
-      log_error(saved.error());
-      tell_disk(disk_.saved(saved, world_.clock.now()));
-      arm(entry, kUnsavedRetry);
-      look_timer_.expires_after(kUnsavedRetry);  // the event is lost with the row: a look brings it back
-      look_timer_.async_wait([this, guard = std::weak_ptr<int>(alive_)](boost::system::error_code ec) {
-        if (!ec && !guard.expired()) request_look();
-      });
-      return false;
-    }
-  }
+  if (persist && !keep(entry, next.agent)) return false;
   const wd::Phase before = entry.agent.phase;
   const bool held_slot = wd::holds_slot(entry.agent);
   entry.agent = std::move(next.agent);

@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "base/task.h"
 #include "config/config.h"
+#include "daemon/disk_reserve.h"
 #include "daemon/disk_watch.h"
 #include "daemon/effects.h"
 #include "daemon/event_log.h"
@@ -84,6 +85,7 @@ struct Entry {
   agents::Conversation conversation;  // how the run was launched
   std::unique_ptr<agents::Link> link;
   RunId link_run;
+  bool unsaved = false;       // it is being stopped, and its row could not be saved yet
   bool pane_shown = false;    // to the link: the pane is open for the link's run
   LoopWatch loops;            // of the link's run
   RunId up_run;               // the newest run that was seen up
@@ -177,6 +179,8 @@ class Supervisor {
   void probe(Entry& entry, const watchdog::Probe& action);
   void sync_link(Entry& entry);
   static void note_prompt(Entry& entry, const agents::Signal& signal);
+  bool keep(Entry& entry, const watchdog::AgentRecord& next);
+  void save_again_later();
   void show_pane(Entry& entry);
   void pane_seen(const tmux::Pane& pane);
   void picture_changed(Entry& entry, const tmux::Pane& pane);
@@ -199,6 +203,7 @@ class Supervisor {
   SupervisorHooks hooks_;
   StatusLog statuses_;
   DiskWatch disk_;
+  DiskReserve reserve_;
   watchdog::HostPolicy host_policy_;
   watchdog::DeathWatch deaths_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;

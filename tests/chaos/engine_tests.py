@@ -276,8 +276,11 @@ def test_disk_full(bench):
     names = mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(4, 20))])
     before = mesh.started_at(names)
     for round_number in range(bench.count(1, 5)):
+        filler = mesh.start(mesh.name(f"s{round_number}"))
         disk.fill()
         pid = mesh.daemon()
+        mesh.expect(0, "stop", "--force", filler)
+        same(mesh.containers(filler), [], "containers of an agent that was stopped on a full disk")
         for index in range(3):
             done = mesh.run(*mesh.start_words(mesh.name(f"r{round_number}n{index}")))
             check(done.returncode == 1 and "full" in done.stderr, f"exit {done.returncode}: {done.stderr}")
@@ -297,6 +300,7 @@ def test_disk_full(bench):
         mesh.until_status(fresh, "idle")
         bench.measured("normal after there is space again", time.monotonic() - begun, 10, "s")
         check(mesh.daemon() != pid, "the daemon was not restarted by this test")
+        eventually(10, lambda: not mesh.containers(filler), "what was stopped stays stopped")
         mesh.expect(0, "stop", "--force", fresh)
     bench.measured("containers without a row", len(unjournaled(mesh)), 0, "containers")
     same(mesh.started_at(names), before, "container and StartedAt of each agent")
