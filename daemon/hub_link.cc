@@ -145,7 +145,7 @@ void HubLink::put_state(const Entry& entry) {
                         .version = version_,
                         .status = status,
                         .status_since = entry.agent.live.status_since,
-                        .reason = reason.substr(0, hub::kMaxReasonBytes)};
+                        .reason = reason};
   if (auto put = client_.put_state(std::move(state)); !put) return log_error(put.error());
   told = status + reason;
 }

@@ -3,6 +3,7 @@
 #include "base/backoff.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "net/server.h"
 
@@ -27,10 +28,11 @@ using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxAnswerBytes = 8 * 1024 * 1024;  // a page of items with their bodies
 
-// One text that the hub would refuse must not hold up all the others: no control characters (each would be
-// six bytes of JSON), and within the limit.
+// What a host says of an agent or an item may hold what a screen or a provider said. One text that the hub
+// would refuse must not hold up all the others: no control characters (each would be six bytes of JSON), and
+// within the limit. Redacted before it is cut: half a key is not known for one.
 std::string fitting(std::string_view reason) {
-  std::string text = plain_text(reason);
+  std::string text = redact(plain_text(reason));
   if (text.size() <= kMaxReasonBytes) return text;
   std::size_t end = kMaxReasonBytes;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;

@@ -62,7 +62,7 @@ class HubClient {
   // Errors: unavailable (the hub is away: agents run without it), denied (the key), invalid.
   virtual Task<Registered> register_agent(Registration registration) = 0;
   // Kept newest per agent, sent when the hub can be reached, repeated every 30 s as heartbeat. Never waits.
-  // Errors: exhausted.
+  // The reason is redacted and cut here, as that of a report is. Errors: exhausted.
   virtual Result<void> put_state(AgentState state) = 0;
   // Kept until the hub has taken it. Never waits. Errors: exhausted.
   virtual Result<void> report(ItemReport report) = 0;

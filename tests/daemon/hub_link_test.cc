@@ -89,5 +89,14 @@ TEST_F(HubLinkTest, NobodyIsRegisteredWhileTheHubIsAway) {
   EXPECT_EQ(mesh_.entry("a").agent_id, "agt_a");
 }
 
+// The client redacts it, and knows no half key.
+TEST_F(HubLinkTest, AReasonIsNotCut) {
+  begin("agt_a");
+  mesh_.entry("a").agent.live.detail = std::string(2 * hub::kMaxReasonBytes, 'x');
+  connect();
+  ASSERT_EQ(hub_.states.size(), 1U);
+  EXPECT_EQ(hub_.states[0].reason.size(), 2 * hub::kMaxReasonBytes);
+}
+
 }  // namespace
 }  // namespace agentmesh::daemon::test

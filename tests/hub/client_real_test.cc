@@ -300,6 +300,24 @@ TEST_F(ClientTest, AReasonOverItsLimitHoldsUpNothing) {
   EXPECT_TRUE(soon([&] { return store_->find_agent("default", agent)->state.version == 1; }));
 }
 
+// What a permission prompt shows, and what a provider says, may hold a key; the limit may cut it in two.
+TEST_F(ClientTest, TheHubIsToldNoSecret) {
+  const std::string key = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789";
+  FakeJournal journal;
+  HubClient& client = add_client(journal);
+  const std::string agent = add_agent(client, "dev");
+  const auto item = posted("dev");
+  AgentState state = idle(agent, 1);
+  state.reason = std::string(kMaxReasonBytes - key.size() / 2, 'x') + " " + key;
+  ASSERT_TRUE(client.put_state(state));
+  ASSERT_TRUE(client.report(
+      {.item_id = item.id, .state = ItemState::failed, .reason = "the turn failed: no key " + key + "\n"}));
+  ASSERT_TRUE(soon([&] { return state_of(item.id) == ItemState::failed; }));
+  ASSERT_TRUE(soon([&] { return store_->find_agent("default", agent)->state.version == 1; }));
+  EXPECT_FALSE(store_->find_agent("default", agent)->state.reason.contains("sk-"));
+  EXPECT_TRUE(store_->get_item("default", item.id)->reason.starts_with("the turn failed: no key [redacted]"));
+}
+
 TEST_F(ClientTest, AStreamWithoutAHostTellsEverythingFromItsCursor) {
   FakeJournal journal;
   add_agent(add_client(journal), "dev");
