@@ -20,6 +20,27 @@ constexpr Millis kSilentStart{2'000};
 // Activity is told at most this often.
 constexpr Millis kActivityEvery{1'000};
 
+bool is_prompt(SignalKind kind) {
+  return kind == SignalKind::permission_asked || kind == SignalKind::question_asked;
+}
+
+SignalKind closed_by(SignalKind prompt) {
+  return prompt == SignalKind::permission_asked ? SignalKind::permission_closed : SignalKind::question_closed;
+}
+
+// A hook of this kind opens a prompt, or tells that none is open.
+bool speaks_of_prompt(SignalKind kind) {
+  constexpr std::array kKinds{SignalKind::permission_asked,
+                              SignalKind::permission_closed,
+                              SignalKind::question_asked,
+                              SignalKind::question_closed,
+                              SignalKind::busy,
+                              SignalKind::idle,
+                              SignalKind::turn_ended,
+                              SignalKind::turn_failed};
+  return std::ranges::find(kKinds, kind) != kKinds.end();
+}
+
 class CustomLink final : public Link {
  public:
   CustomLink(LinkContext context, SignalSink sink)
@@ -44,8 +65,13 @@ class CustomLink final : public Link {
     if (state == title_state_) return;
     if (state) ready("title");
     const auto before = std::exchange(title_state_, state);
-    if (before == SignalKind::permission_asked) throttle_.tell({SignalKind::permission_closed, "title"});
-    if (before == SignalKind::question_asked) throttle_.tell({SignalKind::question_closed, "title"});
+    if (before && std::exchange(title_closes_, false)) {
+      throttle_.tell({closed_by(*before), "title"});
+      hook_prompt_ = false;
+    }
+    title_closes_ = state && is_prompt(*state);
+    // A hook's prompt has words and an id, which the same prompt in the title would take from it.
+    if (title_closes_ && hook_prompt_) return;
     // A title that is gone, as after a new tmux server, takes nothing from what the hooks said.
     if (state || !hooks_told_) throttle_.tell({state.value_or(SignalKind::unreadable), "title"});
   }
@@ -88,7 +114,15 @@ class CustomLink final : public Link {
     if (signal.kind == SignalKind::activity) return activity("hook");
     if (signal.kind == SignalKind::session_learned) session_ = signal.id;
     hooks_told_ = hooks_told_ || signal.kind == SignalKind::idle || signal.kind == SignalKind::busy;
+    note_prompt(signal.kind);
     throttle_.tell(std::move(signal));
+  }
+
+  // A title lags behind the hooks: what it showed before a hook's prompt does not close that prompt.
+  void note_prompt(SignalKind kind) {
+    if (!speaks_of_prompt(kind)) return;
+    hook_prompt_ = is_prompt(kind);
+    title_closes_ = false;
   }
 
   LinkContext context_;
@@ -100,7 +134,9 @@ class CustomLink final : public Link {
   WallTime next_activity_{};
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for handlers that come after our end
   bool ready_ = false;
-  bool hooks_told_ = false;  // the hooks tell the state too
+  bool hooks_told_ = false;    // the hooks tell the state too
+  bool hook_prompt_ = false;   // a prompt that a hook told is open
+  bool title_closes_ = false;  // the open prompt is over when it leaves the title
 };
 
 }  // namespace

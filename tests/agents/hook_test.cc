@@ -231,5 +231,27 @@ TEST_F(CustomLinkTest, ATitleThatSaysNothingMoreIsUnreadable) {
                                               "unreadable"}));
 }
 
+TEST_F(CustomLinkTest, ATitleTakesNothingFromAPromptThatAHookTold) {
+  send(R"({"event":"permission_asked","id":"7","detail":"rm -rf build"})");
+  link_->title("[agentmesh:permission]");
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "permission_asked"}));
+  send(R"({"event":"permission_closed","id":"7"})");
+  send(R"({"event":"permission_asked","id":"8"})");
+  link_->title("[agentmesh:busy]");
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "permission_asked", "permission_closed",
+                                              "permission_asked", "busy"}))
+      << "the title of the prompt before closes none";
+  send(R"({"event":"permission_closed","id":"8"})");
+  link_->title("[agentmesh:permission]");
+  EXPECT_EQ(kinds_.back(), "permission_asked") << "the title alone tells it";
+}
+
+TEST_F(CustomLinkTest, APromptOfAHookThatTheTitleShowedIsOverWhenTheTitleGoesOn) {
+  send(R"({"event":"question_asked","id":"7","detail":"which?"})");
+  link_->title("[agentmesh:question]");
+  link_->title("[agentmesh:busy]");
+  EXPECT_EQ(kinds_, (std::vector<std::string>{"ready", "question_asked", "question_closed", "busy"}));
+}
+
 }  // namespace
 }  // namespace agentmesh::agents
