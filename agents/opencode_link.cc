@@ -103,6 +103,7 @@ class Core : public std::enable_shared_from_this<Core> {
   int failures_ = 0;
   bool connected_ = false;  // the event stream is open
   bool readable_ = false;   // the state was read since the stream opened
+  bool moving_ = false;     // events changed the state during the last look: another one comes soon
   bool ready_ = false;
   bool painted_ = false;  // a server paints nothing and is not waited for
   bool sync_wanted_ = false;
@@ -183,7 +184,8 @@ awaitable<void> Core::sync_loop() {
       co_await sync();
     }
     if (connected_ && sync_wanted_) continue;
-    sync_timer_.expires_after(connected_ && failures_ > 0 ? times_.resync_failed : times_.resync);
+    sync_timer_.expires_after(connected_ && (failures_ > 0 || moving_) ? times_.resync_failed
+                                                                       : times_.resync);
     boost::system::error_code woken;
     co_await sync_timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
   }
@@ -204,6 +206,7 @@ awaitable<void> Core::sync() {
     co_return;
   }
   failures_ = 0;
+  moving_ = answers->moved;
   readable_ = true;
   if (context_.conversation == Conversation::continue_last && !state_.session()) {
     const auto newest = co_await newest_session();
@@ -226,8 +229,9 @@ awaitable<Result<OpencodeSnapshot>> Core::take_snapshot() {
     if (!permissions) co_return pass(permissions.error());
     auto questions = co_await body_of("/question");
     if (!questions) co_return pass(questions.error());
-    answers = {std::move(*status), std::move(*permissions), std::move(*questions)};
-    if (state_.generation() == before) break;
+    answers = {std::move(*status), std::move(*permissions), std::move(*questions),
+               state_.generation() != before};
+    if (!answers.moved) break;
   }
   co_return answers;
 }

@@ -288,18 +288,38 @@ Result<std::vector<Signal>> OpencodeState::snapshot(const OpencodeSnapshot& answ
   }
 
   Signals out;
-  work_.clear();
-  const auto held = std::exchange(held_, std::nullopt);
-  for (const auto& [session, state] : status->items()) {
-    on_status(json{{"sessionID", session}, {"status", state}});
-  }
-  if (work_.empty()) held_ = held;
-  replace(permissions_, std::move(*permissions));
-  replace(questions_, std::move(*questions));
+  if (!answers.moved) replace_work(*status);
+  if (answers.moved && !known_) add_work(*status);
+  const auto take = [&](Asked& open, Asked& asked) {
+    answers.moved ? add(open, std::move(asked)) : replace(open, std::move(asked));
+  };
+  take(permissions_, *permissions);
+  take(questions_, *questions);
   known_ = true;
   wants_snapshot_ = false;
   settle("http", out);
   return out;
+}
+
+void OpencodeState::replace_work(const json& status) {
+  work_.clear();
+  const auto held = std::exchange(held_, std::nullopt);
+  for (const auto& [session, state] : status.items()) {
+    on_status(json{{"sessionID", session}, {"status", state}});
+  }
+  if (work_.empty()) held_ = held;
+}
+
+void OpencodeState::add_work(const json& status) {
+  for (const auto& [session, state] : status.items()) {
+    if (!work_.contains(session)) on_status(json{{"sessionID", session}, {"status", state}});
+  }
+}
+
+void OpencodeState::add(Asked& open, Asked older) const {
+  for (auto& [id, subject] : older) {
+    if (open.size() < kMaxOpencodeAsked && !holds(closed_, id)) open.try_emplace(id, std::move(subject));
+  }
 }
 
 void OpencodeState::replace(Asked& open, Asked now) {

@@ -29,6 +29,7 @@ struct OpencodeSnapshot {
   std::string status;       // GET /session/status
   std::string permissions;  // GET /permission
   std::string questions;    // GET /question
+  bool moved = false;       // events changed the state while they were asked for, at every try
 };
 
 constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;  // bytes: a tool's whole output is in its event
@@ -40,8 +41,9 @@ class OpencodeState {
   // wants_snapshot().
   std::vector<Signal> event(std::string_view json);
 
-  // The whole state, as asked for. It replaces what events said. Errors: invalid (not the documented form):
-  // the state is then unknown, as after lost().
+  // The whole state, as asked for. It replaces what events said; one that moved is older than they are, and
+  // only adds prompts, and the sessions' states if nothing else told them. Errors: invalid (not the
+  // documented form): the state is then unknown, as after lost().
   Result<std::vector<Signal>> snapshot(const OpencodeSnapshot& answers);
 
   // A permission was answered by us: as its event, which may come later, or never.
@@ -89,8 +91,11 @@ class OpencodeState {
   void on_asked(Asked& open, const nlohmann::json& properties);
   void on_closed(Asked& open, const nlohmann::json& properties);
   void close(Asked& open, const std::string& id);
+  void replace_work(const nlohmann::json& status);
+  void add_work(const nlohmann::json& status);
   void set_work(const std::string& session, std::optional<Work> work);
   void replace(Asked& open, Asked now);
+  void add(Asked& open, Asked older) const;
   void learn(const std::string& session, Signals& out);
   void settle(std::string_view source, Signals& out);
   void settle_prompt(const std::string& source, Signals& out);

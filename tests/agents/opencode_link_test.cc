@@ -249,6 +249,23 @@ TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
   EXPECT_EQ(kinds(), (Kinds{"busy", "ready"}));
 }
 
+TEST_F(OpencodeLinkTest, APromptThatIsAskedWhileTheLastTryIsReadIsNotLost) {
+  start_up();
+  int left = 3;
+  std::function<void()> move = [&] {
+    opencode_->tell("permission.asked", {{"id", "per_" + std::to_string(left)}, {"sessionID", "ses_1"}});
+    if (--left > 0) opencode_->on_status_read = move;
+  };
+  opencode_->on_status_read = move;
+  const int before = opencode_->status_reads;
+  opencode_->tell("server.instance.disposed", json::object());
+  ASSERT_TRUE(run_until([&] { return opencode_->status_reads >= before + 3; }));
+  EXPECT_FALSE(saw("permission_closed"));
+  ASSERT_TRUE(run_until([&] { return saw_last("idle"); })) << "it looks again, and finds none of them";
+  EXPECT_TRUE(saw("permission_closed"));
+  EXPECT_GE(opencode_->status_reads, before + 4);
+}
+
 TEST_F(OpencodeLinkTest, AnAnswerThatComesWhenTheStreamIsGoneAgainIsNotAskedForForEver) {
   opencode_->held_path = "/session/status";
   start(Conversation::fresh);

@@ -60,6 +60,26 @@ class OpencodeStateTest : public ::testing::Test {
   OpencodeState state_;
 };
 
+TEST_F(OpencodeStateTest, ASnapshotThatIsOlderThanTheEventsTakesNothingFromThem) {
+  begin_idle();
+  EXPECT_EQ(tell(status("ses_1", "busy")), Names{"busy"});
+  EXPECT_EQ(tell(asked("per_1", "ses_1")), Names{"permission_asked per_1"});
+  const auto stale = state_.snapshot({"{}", R"([{"id":"per_0"}])", "[]", true});
+  ASSERT_TRUE(stale);
+  EXPECT_EQ(names(*stale), Names{}) << "no prompt is gone, no turn has ended";
+  EXPECT_EQ(tell(replied("per_1")), Names{"permission_asked per_0"}) << "what it adds is taken";
+  ASSERT_TRUE(state_.snapshot({"{}", R"([{"id":"per_1"}])", "[]", true}));
+  EXPECT_EQ(snapshot(R"({"ses_1":{"type":"busy"}})", "[]", "[]"), (Names{"permission_closed per_0", "busy"}));
+}
+
+TEST_F(OpencodeStateTest, TheFirstSnapshotAddsToWhatEventsSaidWhenItIsOlder) {
+  EXPECT_EQ(tell(status("ses_1", "busy")), Names{"busy"});
+  const auto stale = state_.snapshot({R"({"ses_1":{"type":"idle"}})", R"([{"id":"per_1"}])", "[]", true});
+  ASSERT_TRUE(stale);
+  EXPECT_EQ(names(*stale), Names{"permission_asked per_1"});
+  EXPECT_EQ(tell(replied("per_1")), (Names{"permission_closed per_1", "busy"}));
+}
+
 TEST_F(OpencodeStateTest, ATurnIsBusyThenEndedThenIdleOnceEach) {
   begin_idle();
   EXPECT_EQ(tell(status("ses_1", "busy")), Names{"busy"});
