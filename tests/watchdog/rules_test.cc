@@ -64,19 +64,6 @@ TEST(ExitClassTest, Table) {
        "command not executable, exit code 126"},
       {{.code = 127}, ExitClass::transient, ExitReason::crashed, "exit code 127"},
       {{.code = 1, .limited = true}, ExitClass::limited, ExitReason::usage_limit, "usage limit, exit code 1"},
-      {{.code = 0, .limited = true}, ExitClass::limited, ExitReason::usage_limit, "usage limit, exit code 0"},
-      {{.code = 0, .limited = true, .on_clean_exit = CleanExit::never_restart},
-       ExitClass::done,
-       ExitReason::done,
-       "done, exit code 0"},
-      {{.code = 0, .login_shown = true, .on_clean_exit = CleanExit::never_restart},
-       ExitClass::done,
-       ExitReason::done,
-       "done, exit code 0"},
-      {{.code = 1, .limited = true, .on_clean_exit = CleanExit::never_restart},
-       ExitClass::limited,
-       ExitReason::usage_limit,
-       "usage limit, exit code 1"},
       {{.code = 0, .login_shown = true},
        ExitClass::login,
        ExitReason::login_needed,
@@ -98,6 +85,20 @@ TEST(ExitClassTest, Table) {
     EXPECT_EQ(verdict.text, row.text);
     EXPECT_EQ(verdict.oom_main, row.reason == ExitReason::out_of_memory) << row.text;
   }
+}
+
+TEST(ExitClassTest, ZeroOfAProgramThatIsNeverRestartedForItIsDoneWhateverItTold) {
+  const auto kind = [](EndOfRun end) {
+    end.on_clean_exit = CleanExit::never_restart;
+    return classify(end).kind;
+  };
+  EXPECT_EQ(kind({.code = 0}), ExitClass::done);
+  EXPECT_EQ(kind({.code = 0, .limited = true}), ExitClass::done);
+  EXPECT_EQ(kind({.code = 0, .login_shown = true}), ExitClass::done);
+  EXPECT_EQ(kind({.code = 0, .work = true, .witnessed = false}), ExitClass::done);
+  EXPECT_EQ(kind({.code = 1, .limited = true}), ExitClass::limited);
+  EXPECT_EQ(kind({.code = 0, .ending = ExitReason::stuck_after_nudge}), ExitClass::asked);
+  EXPECT_EQ(classify({.code = 0, .limited = true}).kind, ExitClass::limited) << "any other program's";
 }
 
 TEST(ExitClassTest, EachHasItsName) {
