@@ -74,8 +74,9 @@ std::string label_of(const sandbox::Labels& labels, std::string_view key) {
 RunId labelled_run(const sandbox::Labels& labels) {
   const std::string text = label_of(labels, sandbox::kRunLabel);
   RunId run;
-  std::from_chars(text.data(), text.data() + text.size(), run.value);
-  return run;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), run.value);
+  const bool whole = read.ec == std::errc{} && read.ptr == text.data() + text.size();
+  return whole ? run : RunId{};
 }
 
 std::string_view agent_of_session(std::string_view session) {

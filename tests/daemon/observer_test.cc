@@ -63,6 +63,16 @@ TEST_F(ObserverTest, AnEngineThatGoesMeanwhileProvesNothing) {
   EXPECT_EQ(look(ErrorCode::unavailable).error().code, ErrorCode::unavailable);
 }
 
+TEST(LabelTest, ARunIsAWholeNumberOrNone) {
+  const auto run = [](const std::string& text) {
+    return labelled_run({{std::string(sandbox::kRunLabel), text}});
+  };
+  EXPECT_EQ(run("3"), RunId{3});
+  for (const std::string wrong : {"", "x", "3x", "3 ", "-3", "3.5", "99999999999999999999"})
+    EXPECT_EQ(run(wrong), RunId{}) << wrong;
+  EXPECT_EQ(labelled_run({}), RunId{});
+}
+
 // The daemon's clock goes on evenly, the one that tmux tells seconds of is set.
 TEST(PaintedTest, IsRightWhateverTheSystemsClockWasSetTo) {
   const WallTime ours = from_millis(1'700'000'000'500);

@@ -252,6 +252,14 @@ def test_host_hung_holder_is_killed(bench):
     check(not is_alive(pid) and not is_alive(holder), "agent or holder is still there")
 
 
+def test_host_logs_tail_is_a_number(bench):
+    mesh = bench.mesh(QUICK, **NO_ENGINE)
+    name = start(mesh, mesh.name())
+    for wrong in ("5x", "5 ", "5.0", "x", "0", "5001", "99999999999999999999"):
+        mesh.refused(2, "not a number of lines", "logs", name, "--tail", wrong)
+    check("fake-agent is up" in mesh.expect(0, "logs", name, "--tail", "5").stdout, "the terminal's last lines")
+
+
 def test_host_refusals(bench):
     mesh = bench.mesh("[sandbox]\nrequired = true\n", **NO_ENGINE)
     mesh.refused(7, r"sandbox-required", *words(mesh, mesh.name()))
