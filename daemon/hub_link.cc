@@ -59,8 +59,8 @@ void HubLink::start(Supervisor& supervisor, Mailbox& mailbox) {
   };
   events.on_item_changed = [this](const hub::InboxItem& item) {
     if (item.state == hub::ItemState::done) mailbox_->settled(item.id, Progress::done, item.reason);
-    const bool over = item.state == hub::ItemState::failed || item.state == hub::ItemState::expired;
-    if (over) mailbox_->settled(item.id, Progress::failed, item.reason);
+    if (item.state == hub::ItemState::failed) mailbox_->settled(item.id, Progress::failed, item.reason);
+    if (item.state == hub::ItemState::expired) mailbox_->expired(item.id, item.reason);
   };
   events.on_connection = [this](bool connected) {
     events_.add("", connected ? "hub_connected" : "hub_lost", "");

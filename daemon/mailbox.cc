@@ -533,8 +533,9 @@ void Mailbox::sent(Item& item, const Sent& outcome, Progress before, RunId run_b
       return;
     case DeliveryResult::blocked:
       // A recovered one may have arrived: it stays in doubt until the conversation could be searched.
-      if (before == Progress::accepted) progress(item, Progress::accepted, outcome.why);
-      return;
+      if (before != Progress::accepted) return;
+      if (!item.expired.empty()) return ended_at_hub(item, Progress::failed, item.expired);
+      return progress(item, Progress::accepted, outcome.why);
     case DeliveryResult::unknown:
       return progress(item, Progress::failed, "not known whether it arrived: " + outcome.why);
     case DeliveryResult::failed:
@@ -613,15 +614,30 @@ asio::awaitable<void> Mailbox::retry_turn(AgentName agent, RunId run) {
 void Mailbox::settled(const std::string& item_id, Progress progress, const std::string& reason) {
   for (auto& [name, items] : items_) {
     for (const auto& item : items) {
-      if (item->row.id != item_id || finished(item->row.progress)) continue;
-      item->row.progress = progress;
-      auto saved = parts_.journal.set_progress(item_id, item->row.attempt, progress, reason);
-      if (saved) saved = parts_.journal.set_reported(item_id, item->row.attempt, progress);
-      if (!saved) log_error(saved.error());
-      parts_.events.add(name, "assignment_" + std::string(to_string(progress)), item_id + ": " + reason);
+      if (item->row.id == item_id && !finished(item->row.progress)) ended_at_hub(*item, progress, reason);
     }
   }
   forget_finished();
+}
+
+void Mailbox::expired(const std::string& item_id, const std::string& reason) {
+  for (auto& [name, items] : items_) {
+    for (const auto& item : items) {
+      if (item->row.id != item_id) continue;
+      if (item->row.progress == Progress::accepted) ended_at_hub(*item, Progress::failed, reason);
+      if (item->row.progress == Progress::sending) item->expired = reason;
+    }
+  }
+  forget_finished();
+}
+
+void Mailbox::ended_at_hub(Item& item, Progress progress, const std::string& reason) {
+  item.row.progress = progress;
+  auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, progress, reason);
+  if (saved) saved = parts_.journal.set_reported(item.row.id, item.row.attempt, progress);
+  if (!saved) log_error(saved.error());
+  parts_.events.add(item.row.agent, "assignment_" + std::string(to_string(progress)),
+                    item.row.id + ": " + reason);
 }
 
 void Mailbox::report_all() {

@@ -83,9 +83,11 @@ class Mailbox {
   };
   Counts counts(const AgentName& agent) const;
   std::vector<ItemRow> open_items(const AgentName& agent) const;
-  // An item ended at the hub: set by a person, or expired. What is delivered already is left alone by an
-  // expiry.
+  // A person ended an item at the hub.
   void settled(const std::string& item_id, Progress progress, const std::string& reason);
+  // The hub gave an item up that was not delivered in time. What is delivered already is left alone, and what
+  // is under way ends by it only when it comes back undelivered: the hub takes our word for a delivery then.
+  void expired(const std::string& item_id, const std::string& reason);
   // The hub forgot: every open item is reported again.
   void report_all();
 
@@ -95,6 +97,7 @@ class Mailbox {
     hub::InboxItem item;
     bool in_flight = false;  // its message is under way: the end of a turn may be an earlier one's
     bool retried = false;    // a nudge asks, or has asked, to go on after a turn that failed
+    std::string expired;     // why the hub gave it up while its message was under way; else empty
   };
   using Items = std::vector<std::unique_ptr<Item>>;
   // The ends of turns that a run has told, and how the newest was: empty when it ended well.
@@ -130,6 +133,7 @@ class Mailbox {
   const Items& items_of(const AgentName& agent) const;
   std::vector<Item*> next_batch(const AgentName& agent) const;
   void progress(Item& item, Progress progress, const std::string& reason);
+  void ended_at_hub(Item& item, Progress progress, const std::string& reason);
   void tell_watchdog(const Entry& entry);
   void forget_finished();
 

@@ -3,9 +3,10 @@ import json
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 
-from mesh import eventually, same, seconds_of
+from mesh import always, check, eventually, same, seconds_of
 
 AWAY_STATES = 3  # changes of state of each agent while the hub is away
 
@@ -61,11 +62,16 @@ def connections(mesh):
     return [seconds_of(row["at"]) for row in mesh.events(name="hub_connected")]
 
 
-def test_hub_away(bench):
+def mesh_with_hub(bench):
     mesh = bench.mesh()
     hub = bench.keep(Hub(mesh, mesh.place / "hub"))
     (mesh.home / "config.toml").write_text(
         f'[watchdog]\nmax_starting = 8\n[hub]\nurl = "http://127.0.0.1:{hub.port}"\nkey = "file:{hub.data}/hub.key"\n')
+    return mesh, hub
+
+
+def test_hub_away(bench):
+    mesh, hub = mesh_with_hub(bench)
     worker = mesh.start(mesh.name("worker"), "--busy 8000")
     names = [worker, *mesh.start_all([mesh.name(f"a{index}") for index in range(bench.count(7, 49))])]
     eventually(20, lambda: hub.statuses() == {name: "idle" for name in names}, "the hub knows all")
@@ -100,3 +106,23 @@ def test_hub_away(bench):
     fresh = mesh.json("send", worker, "--title", "afterwards")["id"]
     eventually(20, lambda: sum(fresh in text for text in mesh.messages(worker)) == 1, "a new assignment arrives once")
     same(sum(item in text for text in mesh.messages(worker)), 1, "deliveries of the old one")
+
+
+def test_expired_while_away(bench):
+    """The hub gives up what was delivered while it was away, is told so, and takes it; the host goes on."""
+    mesh, hub = mesh_with_hub(bench)
+    name = mesh.start(mesh.name(), "--busy 600000")
+    eventually(20, lambda: hub.statuses() == {name: "idle"}, "the hub knows it")
+    mesh.expect(0, "nudge", name, "BUSY 5000")
+    sent = mesh.json("send", name, "--title", "a long work", "--ttl", "5s")
+    path = f"/v1/inbox/{sent['id']}"
+    eventually(5, lambda: hub.ask(path)["state"] == "pushed", "the host has it")
+    hub.end()
+    eventually(20, lambda: mesh.events(name, "assignment_delivered"), "delivered while the hub is away")
+    eventually(10, lambda: time.time() > seconds_of(sent["expires_at"]), "its time has passed")
+    hub.start()
+    eventually(20, lambda: hub.ask(path)["state"] == "delivered", "the hub knows that it was delivered")
+    check(hub.ask(path)["expired_at"], "it never expired")
+    always(1, lambda: mesh.agent(name)["inbox"] == {"pending": 0, "delivered": 1}, "the host keeps it")
+    same(mesh.events(name, "assignment_failed"), [], "declared as failed")
+    same(sum(sent["id"] in text for text in mesh.messages(name)), 1, "deliveries")

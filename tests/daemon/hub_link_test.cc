@@ -89,6 +89,17 @@ TEST_F(HubLinkTest, NobodyIsRegisteredWhileTheHubIsAway) {
   EXPECT_EQ(mesh_.entry("a").agent_id, "agt_a");
 }
 
+TEST_F(HubLinkTest, AnExpiryIsNotAPersonsWord) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.item("itm_2", "a", Progress::delivered, RunId{1});
+  begin("agt_a");
+  hub_.events.on_item_changed({.id = "itm_1", .state = hub::ItemState::expired, .reason = "too late"});
+  hub_.events.on_item_changed({.id = "itm_2", .state = hub::ItemState::failed, .reason = "not needed"});
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  EXPECT_EQ(mesh_.mailbox->open_items(*AgentName::parse("a")).size(), 1U);
+}
+
 // The client redacts it, and knows no half key.
 TEST_F(HubLinkTest, AReasonIsNotCut) {
   begin("agt_a");

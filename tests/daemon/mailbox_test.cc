@@ -360,6 +360,70 @@ TEST_F(MailboxTest, APersonWhoGoesOnAfterAFailedTurnIsNotTalkedInto) {
   EXPECT_TRUE(mesh_.lines["a"].messages.empty());
 }
 
+// ---- the hub gave it up
+
+class ExpiryTest : public MailboxTest {
+ protected:
+  void expire() { mesh_.mailbox->expired("itm_1", "not delivered within 10 s"); }
+  bool forgotten() {
+    return mesh_.mailbox->open_items(name("a")).empty() && mesh_.told("a", "assignment_failed");
+  }
+};
+
+TEST_F(ExpiryTest, EndsWhatWaits) {
+  mesh_.agent("a", "custom", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.load();
+  expire();
+  EXPECT_TRUE(forgotten());
+  EXPECT_FALSE(mesh_.entry("a").agent.work_open);
+}
+
+TEST_F(ExpiryTest, DoesNotTakeBackWhatWasDelivered) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  expire();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  EXPECT_FALSE(mesh_.told("a", "assignment_failed"));
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_ended("a");
+  ASSERT_FALSE(mesh_.reports.empty());
+  EXPECT_EQ(mesh_.reports.back().state, hub::ItemState::done);
+}
+
+TEST_F(ExpiryTest, WaitsForWhatIsUnderWay) {
+  for (const DeliveryResult result : {DeliveryResult::delivered, DeliveryResult::failed}) {
+    Mesh mesh;
+    mesh.agent("a", "opencode", RunId{1});
+    mesh.item("itm_1", "a", Progress::accepted, RunId{});
+    mesh.lines["a"].answer = [&](const agents::Message&) {
+      mesh.mailbox->expired("itm_1", "not delivered within 10 s");
+      return Delivery{result, result == DeliveryResult::delivered ? "" : "the server is broken"};
+    };
+    mesh.load();
+    ASSERT_TRUE(mesh.until([&] { return !mesh.reports.empty(); }));
+    const bool arrived = result == DeliveryResult::delivered;
+    EXPECT_EQ(mesh.reports.back().state, arrived ? hub::ItemState::delivered : hub::ItemState::failed);
+    EXPECT_EQ(mesh.progress("itm_1"), arrived ? "delivered" : "failed: the server is broken");
+  }
+}
+
+TEST_F(ExpiryTest, EndsWhatComesBackUndelivered) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.lines["a"].answer = [this](const agents::Message&) {
+    expire();
+    return Delivery{DeliveryResult::blocked, "a question is open"};
+  };
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return forgotten(); }));
+  mesh_.mailbox->pump(name("a"));
+  mesh_.settle();
+  EXPECT_EQ(mesh_.lines["a"].messages.size(), 1U);
+  EXPECT_TRUE(mesh_.reports.empty()) << "the hub knows";
+}
+
 // ---- what the watchdog is told of work
 
 TEST_F(MailboxTest, TheWatchdogLearnsWhetherThereIsWork) {
