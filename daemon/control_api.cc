@@ -62,6 +62,9 @@ bool has_settled(const wd::Agent& agent) {
   return !ending && status != wd::Status::starting && status != wd::Status::stopping;
 }
 
+// By a person, who will not see it come up.
+bool is_called_off(const wd::Agent& agent) { return agent.wanted == wd::Wanted::stopped && !agent.finished; }
+
 class Control {
  public:
   explicit Control(ControlParts& parts) : parts_(parts) { inquiry_.begin(); }
@@ -202,25 +205,33 @@ class Control {
                 cure);
   }
 
+  // True when it holds of the agent within the limit, or the agent was stopped meanwhile.
+  asio::awaitable<bool> comes_to(AgentName name, Millis limit, std::function<bool(const wd::Agent&)> holds) {
+    co_return co_await parts_.supervisor.until(limit, [this, name, holds] {
+      const Entry* now = parts_.supervisor.find(name.str());
+      return now == nullptr || is_called_off(now->agent) || holds(now->agent);
+    });
+  }
+
   // Waits until the agent is ready, or says why it is not.
   Task<Reply> started(AgentName name) {
     const Entry* entry = parts_.supervisor.find(name.str());
     const auto adapter = agents::find_adapter(entry->spec.runner);
     const Millis own = adapter ? (*adapter)->facts().ready_limit : kDefaultWait;
     const Millis limit = parts_.config.watchdog.ready_limit.value_or(own) + kStartMargin;
-    const bool settled = co_await parts_.supervisor.until(limit, [this, name] {
-      const Entry* now = parts_.supervisor.find(name.str());
-      return now == nullptr || has_settled(now->agent);
-    });
+    const bool settled = co_await comes_to(name, limit, has_settled);
     entry = parts_.supervisor.find(name.str());
     const auto status = wd::status_of(entry->agent);
+    if (is_called_off(entry->agent)) {
+      co_return fail(ErrorCode::conflict, "start", fmt::format("{} was stopped meanwhile", name.str()),
+                     fmt::format("agentmesh start {}", name.str()));
+    }
     if (!settled) {
       co_return fail(ErrorCode::timeout, "start",
                      fmt::format("{} is not ready yet: {}", name.str(), entry->agent.reason),
                      fmt::format("agentmesh attach {}", name.str()));
     }
-    const bool down = status == wd::Status::failed || status == wd::Status::restarting ||
-                      (status == wd::Status::stopped && !entry->agent.finished);
+    const bool down = status == wd::Status::failed || status == wd::Status::restarting;
     if (!down) co_return Reply{.body = agent_json(*entry, show())};
     co_return fail(ErrorCode::internal, "start",
                    fmt::format("{} is {}: {}", name.str(), wd::to_string(status),
@@ -261,14 +272,11 @@ class Control {
     const AgentName name = (*entry)->agent.name;
     const RunId before = (*entry)->agent.run;
     if (auto asked = parts_.supervisor.ask_restart(name, kDefaultStop); !asked) co_return pass(asked.error());
-    co_await parts_.supervisor.until(kDefaultStop + kStopMargin, [this, name, before] {
-      const Entry* now = parts_.supervisor.find(name.str());
-      return now == nullptr || now->agent.run != before || now->agent.phase == wd::Phase::failed;
+    co_await comes_to(name, kDefaultStop + kStopMargin, [before](const wd::Agent& agent) {
+      return agent.run != before || agent.phase == wd::Phase::failed;
     });
-    co_await parts_.supervisor.until(kStartMargin, [this, name] {
-      const Entry* now = parts_.supervisor.find(name.str());
-      return now == nullptr || wd::status_of(now->agent) != wd::Status::restarting;
-    });
+    co_await comes_to(name, kStartMargin,
+                      [](const wd::Agent& agent) { return wd::status_of(agent) != wd::Status::restarting; });
     co_return co_await started(name);
   }
 
@@ -337,7 +345,8 @@ class Control {
     int lines = 200;
     if (const auto tail = request.query_value("tail")) {
       const auto parsed = std::from_chars(tail->data(), tail->data() + tail->size(), lines);
-      if (parsed.ec != std::errc{} || lines < 1 || lines > kMostLines) {
+      const bool whole = parsed.ec == std::errc{} && parsed.ptr == tail->data() + tail->size();
+      if (!whole || lines < 1 || lines > kMostLines) {
         co_return fail(ErrorCode::invalid, "logs",
                        fmt::format("'{}' is not a number of lines from 1 to {}", *tail, kMostLines));
       }

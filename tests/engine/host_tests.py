@@ -252,6 +252,22 @@ def test_host_hung_holder_is_killed(bench):
     check(not is_alive(pid) and not is_alive(holder), "agent or holder is still there")
 
 
+def test_host_stop_ends_the_wait_of_a_restart(bench):
+    """Whoever waits for an agent that is stopped meanwhile is told at once."""
+    mesh = bench.mesh(QUICK, **NO_ENGINE)
+    name = start(mesh, mesh.name(), "--ignore-term")
+    waiting = [mesh.spawn("restart", name) for _ in range(3)]
+    eventually(10, lambda: mesh.agent(name)["status"] == "restarting", "it restarts")
+    mesh.expect(0, "stop", name, "--force")
+    begun = time.monotonic()
+    for child in waiting:
+        said = child.communicate(timeout=60)[0]
+        same(child.returncode, 4, f"exit code of a restart, which said {said}")
+        check("was stopped meanwhile" in said, f"a restart said {said}")
+    bench.measured("restarts answered after the stop", time.monotonic() - begun, 3, "s")
+    same(mesh.agent(name)["status"], "stopped", "status")
+
+
 def test_host_logs_tail_is_a_number(bench):
     mesh = bench.mesh(QUICK, **NO_ENGINE)
     name = start(mesh, mesh.name())
