@@ -42,7 +42,7 @@ Task<> Panes::open_now(const AgentName& agent, RunId run, const sandbox::AttachT
   if (auto up = co_await tmux_.ensure(); !up) co_return pass(up.error());
   const auto listed = co_await tmux_.list();
   if (!listed) co_return pass(listed.error());
-  gone(session);
+  panes_.erase(session);
   for (const tmux::Pane& pane : *listed) {
     if (pane.session == session) seen(pane);  // the others' changes are told to who reads their pictures
   }
@@ -66,7 +66,7 @@ Task<> Panes::close(AgentName agent) {
   const auto held = co_await turns_.take(session);
   auto closed = co_await tmux_.close(session);
   if (closed) {
-    gone(session);
+    panes_.erase(session);
     runs_.erase(session);
   }
   co_return closed;
@@ -93,7 +93,12 @@ std::optional<tmux::Pane> Panes::seen(const tmux::Pane& pane) {
   return std::exchange(known->second, pane);
 }
 
-void Panes::gone(const std::string& session) { panes_.erase(session); }
+bool Panes::gone(const std::string& session, tmux::PaneId id) {
+  const auto known = panes_.find(session);
+  if (known != panes_.end() && known->second.id != id) return false;
+  panes_.erase(session);
+  return true;
+}
 
 void Panes::all_gone() { panes_.clear(); }
 

@@ -41,9 +41,10 @@ class Panes {
   // What the pane shows now, with its colours. Errors: the same.
   Task<std::string> picture(AgentName agent);
 
-  // What tmux tells: a pane as it is now, or gone. seen() answers what was known before.
+  // What tmux tells: a pane as it is now, or gone. seen() answers what was known before. gone() answers
+  // whether the session has none now: another may have taken its place already.
   std::optional<tmux::Pane> seen(const tmux::Pane& pane);
-  void gone(const std::string& session);
+  bool gone(const std::string& session, tmux::PaneId id);
   void all_gone();
   std::optional<tmux::Pane> pane_of(const AgentName& agent) const;
 

@@ -513,8 +513,7 @@ void Supervisor::on_tmux_event(const tmux::Event& event) {
     pane_seen(changed->pane);
     if (changed->pane.dead) lost(changed->pane.session);
   } else if (const auto* gone = std::get_if<tmux::PaneGone>(&event)) {
-    world_.panes.gone(gone->session);
-    lost(gone->session);
+    if (world_.panes.gone(gone->session, gone->id)) lost(gone->session);
   } else if (const auto* server_lost = std::get_if<tmux::ServerLost>(&event)) {
     world_.panes.all_gone();
     world_.events.add("", "tmux_lost", server_lost->reason);

@@ -36,6 +36,9 @@ constexpr int kMaxSide = 1000;  // columns or rows; a larger window burns CPU wh
 constexpr int kMaxPictureCells = 200'000;
 constexpr int kLooksForCause = 20;  // of a death; one each 3 ms
 constexpr Millis kAttachPoll{10};
+// The only pane of an agent's session.
+constexpr std::string_view kOnlyPane =
+    "#{&&:#{m:agentmesh-*,#{session_name}},#{&&:#{==:#{session_windows},1},#{==:#{window_panes},1}}}";
 constexpr std::string_view kMayType = "00:";  // a person's client, and not read-only
 constexpr Millis kAnnounceTime{10000};        // on the status line
 
@@ -82,6 +85,15 @@ Millis since(std::int64_t second) {
 
 std::string exactly(const std::string& session) { return "=" + session; }
 
+// A command that opens a pane, with what runs there; it answers with the pane's id.
+std::vector<std::string> running(const OpenSpec& spec, std::vector<std::string> words) {
+  words.insert(words.end(), {"-P", "-F", "#{pane_id}"});
+  for (const auto& [key, value] : spec.env) words.insert(words.end(), {"-e", key + "=" + value});
+  words.insert(words.end(), {"-c", spec.workdir.empty() ? "/" : escape_format(spec.workdir), "--"});
+  for (std::string& word : pane_command(spec.argv)) words.push_back(std::move(word));
+  return words;
+}
+
 std::string without_blank_end(std::string text) {
   text.erase(text.find_last_not_of(" \n") + 1);
   return text;
@@ -116,10 +128,14 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<std::string> ask(Request request);
   Task<std::string> ask(std::vector<std::string> words) { return ask(Request{.words = std::move(words)}); }
   Task<> do_command(std::vector<std::string> words);
+  Task<std::string> open_window(const OpenSpec& spec);
+  Task<Pane> look_at(const std::string& pane);
   Task<> type(PaneId pane, std::vector<std::string> words, PasteMarks marks);
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
   Task<> until_attached(std::shared_ptr<ControlLink> link);
+  Task<> claim(std::shared_ptr<ControlLink> link);
+  Task<> mark_single_panes(std::shared_ptr<ControlLink> link);
   Task<ServerInfo> server_info(std::shared_ptr<ControlLink> link);
   void connected(std::shared_ptr<ControlLink> link, const ServerInfo& server);
   void failed(const Error& error);
@@ -202,6 +218,10 @@ Task<ServerInfo> ControlTmux::Impl::set_up(std::shared_ptr<ControlLink> link) {
         "install tmux 3.3 or newer and end the old server: tmux -L " + options_.socket + " kill-server");
   }
   if (auto attached = co_await until_attached(link); !attached) co_return pass(attached.error());
+  if (server->owner.empty()) {
+    if (auto claimed = co_await claim(link); !claimed) co_return pass(claimed.error());
+    server->owner = options_.owner;
+  }
   for (std::vector<std::string>& words : server_setup()) {
     const auto done = co_await link->ask(Request{.words = std::move(words)}, options_.deadline);
     if (!done) co_return pass(done.error());
@@ -224,14 +244,41 @@ Task<> ControlTmux::Impl::until_attached(std::shared_ptr<ControlLink> link) {
   }
 }
 
+// A server that nobody has written their name on is new, or was set up by a version that marked no panes.
+// That one opened no window beside its own, so a session's only pane is ours.
+Task<> ControlTmux::Impl::claim(std::shared_ptr<ControlLink> link) {
+  if (auto marked = co_await mark_single_panes(link); !marked) co_return marked;
+  const auto done = co_await link->ask(Request{.words = set_owner(options_.owner)}, options_.deadline);
+  if (!done) co_return pass(done.error());
+  co_return Result<>{};
+}
+
+Task<> ControlTmux::Impl::mark_single_panes(std::shared_ptr<ControlLink> link) {
+  const auto panes = co_await link->ask(Request{.words = {"list-panes", "-a", "-f", std::string(kOnlyPane),
+                                                          "-F", "#{pane_id}:#{session_name}"}},
+                                        options_.deadline);
+  if (!panes) co_return pass(panes.error());
+  for (const std::string_view line : split(*panes, '\n')) {
+    const auto fields = split(line, ':');
+    if (fields.size() != 2) continue;
+    // One that went meanwhile needs no mark.
+    co_await link->ask(Request{.words = mark_pane(std::string(fields[0]), std::string(fields[1]))},
+                       options_.deadline);
+  }
+  co_return Result<>{};
+}
+
 Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> link) {
   const auto answer = co_await link->ask(
-      Request{.words = {"display-message", "-p", "#{version}:#{pid}:#{socket_path}"}}, options_.deadline);
+      Request{.words = {"display-message", "-p", "#{version}:#{pid}:#{@agentmesh-owner}:#{socket_path}"}},
+      options_.deadline);
   if (!answer) co_return pass(answer.error());
   const auto fields = split(*answer, ':');
-  if (fields.size() < 3) co_return fail(ErrorCode::internal, "tmux", "unexpected answer of the tmux server");
-  const std::size_t path = fields[0].size() + fields[1].size() + 2;
-  ServerInfo server{.version = std::string(fields[0]), .socket_path = answer->substr(path)};
+  if (fields.size() < 4) co_return fail(ErrorCode::internal, "tmux", "unexpected answer of the tmux server");
+  const std::size_t path = fields[0].size() + fields[1].size() + fields[2].size() + 3;
+  ServerInfo server{.version = std::string(fields[0]),
+                    .socket_path = answer->substr(path),
+                    .owner = std::string(fields[2])};
   std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), server.pid);
   co_return server;
 }
@@ -372,22 +419,52 @@ Task<> ControlTmux::Impl::do_command(std::vector<std::string> words) {
 
 Task<Pane> ControlTmux::Impl::open(OpenSpec spec) {
   if (auto valid = check(spec); !valid) co_return pass(valid.error());
-  std::vector<std::string> words = {"new-session", "-d", "-P", "-F", pane_format(), "-s", spec.session};
-  for (const auto& [key, value] : spec.env) words.insert(words.end(), {"-e", key + "=" + value});
-  const std::string workdir = spec.workdir.empty() ? "/" : escape_format(spec.workdir);
-  words.insert(words.end(), {"-c", workdir, "-x", std::to_string(spec.size.columns), "-y",
-                             std::to_string(spec.size.rows), "--"});
-  for (std::string& word : pane_command(std::move(spec.argv))) words.push_back(std::move(word));
-  const auto answer = co_await ask(std::move(words));
+  std::vector<std::string> words = {"new-session",
+                                    "-s",
+                                    spec.session,
+                                    "-x",
+                                    std::to_string(spec.size.columns),
+                                    "-y",
+                                    std::to_string(spec.size.rows),
+                                    "-d"};
+  auto id = co_await ask(running(spec, std::move(words)));
+  if (!id && id.error().code == ErrorCode::conflict) id = co_await open_window(spec);
+  if (!id) co_return pass(id.error());
+  if (auto marked = co_await do_command(mark_pane(*id, spec.session)); !marked)
+    co_return pass(marked.error());
+  co_return co_await look_at(*id);
+}
+
+// The session was kept by panes of a person, who stays in the window they have before them.
+Task<std::string> ControlTmux::Impl::open_window(const OpenSpec& spec) {
+  const auto panes = co_await list();
+  if (!panes) co_return pass(panes.error());
+  if (std::ranges::find(*panes, spec.session, &Pane::session) != panes->end())
+    co_return fail(ErrorCode::conflict, "tmux", "duplicate session: " + spec.session);
+  const std::string target = exactly(spec.session) + ":";
+  const auto people = co_await ask({"display-message", "-p", "-t", target, "#{session_attached}"});
+  if (!people) co_return pass(people.error());
+  std::vector<std::string> words = {"new-window", "-t", target};
+  if (*people != "0") words.emplace_back("-d");
+  co_return co_await ask(running(spec, std::move(words)));
+}
+
+Task<Pane> ControlTmux::Impl::look_at(const std::string& pane) {
+  const auto answer = co_await ask({"display-message", "-p", "-t", pane, pane_format()});
   if (!answer) co_return pass(answer.error());
   co_return parse_pane(*answer);
 }
 
 Task<> ControlTmux::Impl::close(std::string session) {
   if (auto valid = check_session(session); !valid) co_return valid;
-  auto done = co_await do_command({"kill-session", "-t", exactly(session)});
-  if (!done && done.error().code == ErrorCode::not_found) co_return Result<>{};
-  co_return done;
+  const auto panes = co_await ask({"list-panes", "-a", "-f", has_mark_of(session), "-F", "#{pane_id}"});
+  if (!panes) co_return pass(panes.error());
+  for (const std::string_view pane : split(*panes, '\n')) {
+    if (pane.empty()) continue;
+    const auto done = co_await do_command({"kill-pane", "-t", std::string(pane)});
+    if (!done && done.error().code != ErrorCode::not_found) co_return done;
+  }
+  co_return Result<>{};
 }
 
 Task<std::vector<Pane>> ControlTmux::Impl::list() {
@@ -424,9 +501,7 @@ Task<Pane> ControlTmux::Impl::respawn(PaneId pane, std::vector<std::string> argv
   for (std::string& word : pane_command(std::move(argv))) words.push_back(std::move(word));
   if (auto done = co_await do_command(std::move(words)); !done) co_return pass(done.error());
   co_await do_command({"clear-history", "-t", pane.str()});
-  const auto answer = co_await ask({"display-message", "-p", "-t", pane.str(), pane_format()});
-  if (!answer) co_return pass(answer.error());
-  co_return parse_pane(*answer);
+  co_return co_await look_at(pane.str());
 }
 
 Task<std::optional<LastKey>> ControlTmux::Impl::last_key(PaneId pane) {

@@ -23,6 +23,7 @@ struct TmuxOptions {
   std::string program = "tmux";        // a path, or looked up in PATH
   std::string socket = "agentmesh";    // a name (tmux -L), or a path when it holds a slash (tmux -S)
   std::string config = "/dev/null";    // read once, when the server starts
+  std::string owner = "agentmesh";     // written on the server: letters, digits and "._/-?"
   Millis deadline = kCommandDeadline;  // of one call
 };
 

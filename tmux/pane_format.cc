@@ -4,6 +4,8 @@
 #include "tmux/paste_mark.h"
 
 #include <charconv>
+#include <map>
+#include <ranges>
 
 #include <fmt/format.h>
 
@@ -12,10 +14,13 @@ namespace {
 
 constexpr char kField = ':';  // tmux lets it be in no session name; the title comes last
 constexpr char kRecord = '\x1e';
+constexpr std::size_t kMark = 2;  // which field says that the pane is ours
 constexpr std::string_view kFields[] = {
-    "#{pane_id}",          "#{session_name}", "#{pane_pid}",         "#{pane_dead}",  "#{pane_dead_status}",
-    "#{pane_dead_signal}", "#{pane_in_mode}", "#{session_attached}", "#{pane_width}", "#{pane_height}",
-    "#{window_activity}",  kBracketsPastes,   "#{=256:pane_title}"};
+    "#{pane_id}",          "#{session_name}",   "#{==:#{@agentmesh-pane},#{session_name}}",
+    "#{pane_pid}",         "#{pane_dead}",      "#{pane_dead_status}",
+    "#{pane_dead_signal}", "#{pane_in_mode}",   "#{session_attached}",
+    "#{pane_width}",       "#{pane_height}",    "#{window_activity}",
+    kBracketsPastes,       "#{=256:pane_title}"};
 constexpr std::size_t kFieldCount = std::size(kFields);
 
 // Empty text is 0, as for the exit status of a pane that lives.
@@ -45,16 +50,21 @@ std::unexpected<Error> bad_record(std::string_view record) {
               "unexpected pane record '" + plain_text(record.substr(0, 200)) + "'");
 }
 
+// Ours, one of each session: the newest. The others are a person's, or an older one of ours that was moved
+// away and back.
 template <class Records>
 Result<std::vector<Pane>> collect(const Records& records) {
-  std::vector<Pane> panes;
+  std::map<std::string, Pane> panes;
   for (const std::string_view record : records) {
     if (record.empty()) continue;
     Result<Pane> pane = parse_pane(record);
     if (!pane) return pass(std::move(pane.error()));
-    if (pane->session != kKeeperSession) panes.push_back(std::move(*pane));
+    if (fields_of(record)[kMark] != "1") continue;
+    const auto [newest, first] = panes.try_emplace(pane->session, *pane);
+    if (!first && newest->second.id < pane->id) newest->second = *pane;
   }
-  return panes;
+  const auto values = panes | std::views::values;
+  return std::vector<Pane>(values.begin(), values.end());
 }
 
 }  // namespace
@@ -67,6 +77,12 @@ std::string pane_format() {
   }
   return format;
 }
+
+std::vector<std::string> mark_pane(const std::string& pane, const std::string& session) {
+  return {"set-option", "-p", "-t", pane, "@agentmesh-pane", session};
+}
+
+std::string has_mark_of(const std::string& session) { return "#{==:#{@agentmesh-pane}," + session + "}"; }
 
 std::string all_panes_format() { return "#{S:#{W:#{P:" + pane_format() + kRecord + "}}}"; }
 
@@ -82,16 +98,16 @@ Result<Pane> parse_pane(std::string_view record) {
   if (!id || fields[1].empty()) return bad_record(record);
   Pane pane{.session = std::string(fields[1]),
             .id = *id,
-            .pid = static_cast<pid_t>(*numbers[2]),
-            .dead = *numbers[3] != 0,
-            .in_mode = *numbers[6] != 0,
-            .attached = static_cast<int>(*numbers[7]),
-            .size = {static_cast<int>(*numbers[8]), static_cast<int>(*numbers[9])},
-            .painted_s = *numbers[10],
-            .brackets_pastes = *numbers[11] != 0,
-            .title = to_utf8(fields[12])};
-  if (pane.dead && !fields[4].empty()) pane.exit_status = numbers[4];
-  if (pane.dead && !fields[5].empty()) pane.signal = numbers[5];
+            .pid = static_cast<pid_t>(*numbers[3]),
+            .dead = *numbers[4] != 0,
+            .in_mode = *numbers[7] != 0,
+            .attached = static_cast<int>(*numbers[8]),
+            .size = {static_cast<int>(*numbers[9]), static_cast<int>(*numbers[10])},
+            .painted_s = *numbers[11],
+            .brackets_pastes = *numbers[12] != 0,
+            .title = to_utf8(fields[13])};
+  if (pane.dead && !fields[5].empty()) pane.exit_status = numbers[5];
+  if (pane.dead && !fields[6].empty()) pane.signal = numbers[6];
   return pane;
 }
 

@@ -13,9 +13,15 @@
 
 namespace agentmesh::tmux {
 
-// Never an agent's session (those are agentmesh-NAME): it keeps the control client attached.
+// The hidden session, never an agent's (those are agentmesh-NAME): it keeps the control client attached.
 constexpr std::string_view kKeeperSession = "_agentmesh";
 
+// Our pane in a session, and no other, has a mark: the session's name in an option of its own. A person's
+// panes have none, and one of ours that was moved to another session has another's. mark_pane() is the
+// command.
+std::vector<std::string> mark_pane(const std::string& pane, const std::string& session);
+// The condition that a pane has the mark of this session, wherever it is.
+std::string has_mark_of(const std::string& session);
 // The format of one pane's record.
 std::string pane_format();
 // The format of all panes of all sessions in one line, for a subscription.
@@ -23,9 +29,9 @@ std::string all_panes_format();
 
 // One record. Errors: invalid.
 Result<Pane> parse_pane(std::string_view record);
-// The value of all_panes_format(); the keeper's pane is left out. Errors: invalid.
+// The value of all_panes_format(): our panes, at most one of a session. Errors: invalid.
 Result<std::vector<Pane>> parse_all_panes(std::string_view value);
-// The lines of list-panes -F pane_format(); the keeper's pane is left out. Errors: invalid.
+// The lines of list-panes -F pane_format(): the same. Errors: invalid.
 Result<std::vector<Pane>> parse_pane_lines(std::string_view text);
 
 // Whether this version of tmux ("3.3a", "next-3.5", "master") has what we need: 3.3 or newer.

@@ -92,6 +92,10 @@ Command kill_command(const TmuxOptions& options) {
   return command;
 }
 
+std::vector<std::string> set_owner(const std::string& owner) {
+  return {"set-option", "-s", "@agentmesh-owner", owner};
+}
+
 std::vector<std::vector<std::string>> server_setup() {
   std::vector<std::vector<std::string>> commands = {{"refresh-client", "-f", "no-output,ignore-size"}};
   for (const auto& [scope, name, value] : kOptions) {

@@ -19,6 +19,8 @@ constexpr std::string_view kSubscription = "agentmesh";  // the name of our subs
 // Errors: invalid (a bad socket name), unavailable (no such program).
 Result<ClientProcess> client_process(const TmuxOptions& options);
 Command kill_command(const TmuxOptions& options);
+// Writes on the server whose it is.
+std::vector<std::string> set_owner(const std::string& owner);
 // The commands every new connection sends, each idempotent.
 std::vector<std::vector<std::string>> server_setup();
 // Straight to the terminal of a person, past tmux: a bell or a whole sequence in one write. Nothing when it

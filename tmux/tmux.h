@@ -82,6 +82,7 @@ struct ServerInfo {
   std::string version;  // "3.3a"
   pid_t pid = 0;
   std::string socket_path;
+  std::string owner;  // who set it up: TmuxOptions::owner
 };
 
 struct OpenSpec {
@@ -112,11 +113,13 @@ class Tmux {
 
   // Starts the server when it does not run and connects to it. Success: the server answers.
   virtual Task<ServerInfo> ensure() = 0;
-  // Errors: conflict when the session exists; invalid for a bad name, an empty argv or a size out of 1..1000.
+  // In a session of its own, or in a new window when a person's panes have kept the session; theirs are left
+  // alone. Errors: conflict when the session has our pane; invalid for a bad name, an empty argv or a size
+  // out of 1..1000.
   virtual Task<Pane> open(OpenSpec spec) = 0;
-  // Success: no session of this name exists now. The pane's program gets SIGHUP.
+  // Success: the session has no pane of ours now; it ends with its last pane. The pane's program gets SIGHUP.
   virtual Task<> close(std::string session) = 0;
-  // Every pane of every session but the hidden keeper.
+  // Our panes, one of each session. Those that a person opened beside them are never shown.
   virtual Task<std::vector<Pane>> list() = 0;
   // The visible rows and up to `history_lines` above them, rendered; trailing blank rows are left out.
   // Errors: not_found, exhausted (too large to be read with its colours).

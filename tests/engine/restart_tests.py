@@ -80,6 +80,37 @@ def test_killed_session_comes_back(bench):
     same(mesh.messages(name), ["still there?"], "messages")
 
 
+def test_a_persons_pane_in_the_session_is_left_alone(bench):
+    """What a person opens beside the agent (C-b %) is not typed into, not respawned, and keeps nothing from coming back."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    session = f"=agentmesh-{name}:"
+    ours = mesh.tmux("display-message", "-p", "-t", session, "#{pane_id}").stdout.strip()
+    opened = mesh.tmux("split-window", "-P", "-F", "#{pane_id} #{pane_pid}", "-t", session, "exec cat").stdout.split()
+    same(len(opened), 2, "pane and process of the person's pane")
+
+    def left_alone():
+        looked = mesh.tmux("display-message", "-p", "-t", opened[0], "#{pane_id} #{pane_pid} #{pane_dead}").stdout.split()
+        typed = mesh.tmux("capture-pane", "-p", "-t", opened[0]).stdout.strip()
+        same((looked, typed), ([*opened, "0"], ""), "the person's pane: pane, process, dead; text")
+
+    mesh.expect(0, "nudge", name, "touch /tmp/x; id")
+    mesh.engine.remove(mesh.container(name)["Id"])
+    until_run(mesh, name, 2)
+    mesh.until_status(name, "idle")
+    eventually(10, lambda: mesh.tmux("display-message", "-p", "-t", ours, "#{pane_dead}").stdout.strip() == "0",
+               "the agent's pane lives again")
+    mesh.expect(0, "nudge", name, "after the restart")
+    left_alone()
+    mesh.tmux("kill-pane", "-t", ours)
+    eventually(10, lambda: len(list(mesh.relays())) == 1, "the agent's pane is opened again")
+    eventually(10, lambda: mesh.run("nudge", name, "after its pane was closed").returncode == 0, "a nudge arrives")
+    same(mesh.messages(name), ["touch /tmp/x; id", "after the restart", "after its pane was closed"], "messages")
+    left_alone()
+    mesh.expect(0, "stop", name)
+    left_alone()
+
+
 def test_panes_are_known_again_when_the_way_to_tmux_was_lost(bench):
     """Of an idle agent, whose pane tells nothing new: not only at the next relist, a minute later."""
     mesh = bench.mesh(QUICK)

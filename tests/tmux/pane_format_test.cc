@@ -7,7 +7,7 @@ namespace {
 
 std::string record(std::string_view dead, std::string_view status, std::string_view signal,
                    std::string_view title) {
-  return fmt::format("%3:{}:{}:{}:{}:{}:0:1:80:24:1795538074:1:{}", "agentmesh-a", "4711", dead, status,
+  return fmt::format("%3:{}:1:{}:{}:{}:{}:0:1:80:24:1795538074:1:{}", "agentmesh-a", "4711", dead, status,
                      signal, title);
 }
 
@@ -67,6 +67,33 @@ TEST(ParseAllPanes, TheKeeperIsLeftOut) {
   ASSERT_TRUE(panes.has_value());
   ASSERT_EQ(panes->size(), 1U);
   EXPECT_EQ(panes->front().title, "t");
+}
+
+// As tmux writes a pane beside ours in the same session: the mark's field is 0.
+std::string pane_of_a_person(std::string_view id) {
+  std::string line = record("0", "", "", "person");
+  line.replace(line.find(":1:"), 3, ":0:");
+  return line.replace(0, 2, id);
+}
+
+TEST(ParseAllPanes, APersonsPanesInTheSessionAreLeftOut) {
+  const auto panes = parse_all_panes(pane_of_a_person("%1") + "\x1e" + record("0", "", "", "ours") + "\x1e" +
+                                     pane_of_a_person("%9"));
+  ASSERT_TRUE(panes.has_value());
+  ASSERT_EQ(panes->size(), 1U);
+  EXPECT_EQ(panes->front().title, "ours");
+  EXPECT_TRUE(parse_pane_lines(pane_of_a_person("%1"))->empty());
+}
+
+TEST(ParsePaneLines, OfTwoOfOursInASessionTheNewestIsTheOne) {
+  std::string newest = record("0", "", "", "newest");
+  newest.replace(0, 2, "%11");
+  const std::string older = record("0", "", "", "older");
+  for (const std::string& text : {newest + "\n" + older, older + "\n" + newest}) {
+    const auto panes = parse_pane_lines(text);
+    ASSERT_EQ(panes->size(), 1U);
+    EXPECT_EQ(panes->front().title, "newest");
+  }
 }
 
 TEST(ParseAllPanes, NothingIsNoPanes) { EXPECT_TRUE(parse_all_panes("")->empty()); }
