@@ -99,4 +99,14 @@ std::optional<WallTime> from_rfc3339(std::string_view text) {
   return WallTime{std::chrono::sys_days{date}} + std::chrono::duration_cast<Millis>(seconds) + Millis{ms};
 }
 
+std::string format_duration(Millis duration) {
+  const std::int64_t seconds = std::max<std::int64_t>(0, duration.count() / 1000);
+  const std::int64_t minutes = seconds / 60;
+  const std::int64_t hours = minutes / 60;
+  if (hours >= 24) return fmt::format("{}d{}h", hours / 24, hours % 24);
+  if (hours > 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
+  if (minutes > 0) return fmt::format("{}m{:02}s", minutes, seconds % 60);
+  return fmt::format("{}s", seconds);
+}
+
 }  // namespace agentmesh

@@ -44,6 +44,7 @@ class ManualClock final : public Clock {
 
 std::string to_rfc3339(WallTime time);                        // "2026-01-02T03:04:05.678Z"
 std::optional<WallTime> from_rfc3339(std::string_view text);  // fractions optional, "Z" or an offset
+std::string format_duration(Millis duration);                 // "3h12m", "4m05s", "12s"
 inline std::int64_t to_millis(WallTime time) { return time.time_since_epoch().count(); }
 inline WallTime from_millis(std::int64_t ms) { return WallTime{Millis{ms}}; }
 

@@ -317,16 +317,6 @@ Result<Millis> parse_duration(std::string_view text) {
   return Millis{static_cast<std::int64_t>(std::llround(*ms))};
 }
 
-std::string format_duration(Millis duration) {
-  const std::int64_t seconds = std::max<std::int64_t>(0, duration.count() / 1000);
-  const std::int64_t minutes = seconds / 60;
-  const std::int64_t hours = minutes / 60;
-  if (hours >= 24) return fmt::format("{}d{}h", hours / 24, hours % 24);
-  if (hours > 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
-  if (minutes > 0) return fmt::format("{}m{:02}s", minutes, seconds % 60);
-  return fmt::format("{}s", seconds);
-}
-
 bool is_uuid(std::string_view text) {
   constexpr std::string_view kShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
   return std::ranges::equal(text, kShape, [](unsigned char c, char shape) {

@@ -44,7 +44,6 @@ Result<std::uint64_t> parse_size(std::string_view text);
 std::string format_size(std::uint64_t bytes);  // "2.0 GiB"
 // "250ms", "30s", "5m", "2h", "1d". Errors: invalid.
 Result<Millis> parse_duration(std::string_view text);
-std::string format_duration(Millis duration);  // "3h12m", "4m05s", "12s"
 
 // "01a20e7f-ef84-7ed2-9311-051ab6283a5c", of either case.
 bool is_uuid(std::string_view text);

@@ -1,6 +1,7 @@
 #include "daemon/agent_json.h"
 
 #include "base/json.h"
+#include "watchdog/restart.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -95,9 +96,10 @@ std::string serve_url(const AgentSpec& spec) {
   return served(spec) ? fmt::format("http://127.0.0.1:{}", spec.serve_port) : "";
 }
 
-void write_restarts(std::string& out, const wd::Agent& agent, const config::Watchdog& watchdog) {
+void write_restarts(std::string& out, const wd::Agent& agent, const ShowParts& parts) {
+  const config::Watchdog& watchdog = parts.config.watchdog;
   Object object(out);
-  object.number("count", agent.restarts.size());
+  object.number("count", wd::restarts_within(agent, watchdog.restart_window, parts.now));
   object.number("limit", watchdog.max_restarts);
   object.number("window_s", watchdog.restart_window.count() / 1000);
   object.time("last_at", agent.last_restart_at);
@@ -136,7 +138,7 @@ std::string agent_json(const Entry& entry, const ShowParts& parts) {
     write_sandbox(object.member("sandbox"), entry);
     write_tmux(object.member("tmux"), entry, parts);
     object.text_or_null("serve_url", serve_url(entry.spec));
-    write_restarts(object.member("restarts"), agent, parts.config.watchdog);
+    write_restarts(object.member("restarts"), agent, parts);
     object.time("stuck_since", agent.live.stuck_since);
     object.time("nudged_at", agent.live.nudged_at);
     object.time("started_at", agent.started_at);

@@ -16,6 +16,7 @@ struct ShowParts {
   const config::Config& config;
   const std::string& tmux_socket;
   bool hub_connected = false;
+  WallTime now{};
 };
 
 // One JSON object, on one line.

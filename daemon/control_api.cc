@@ -70,7 +70,8 @@ class Control {
   explicit Control(ControlParts& parts) : parts_(parts) { inquiry_.begin(); }
 
   ShowParts show() const {
-    return {parts_.panes, parts_.mailbox, parts_.config, parts_.config.tmux.socket, parts_.hub.connected()};
+    return {parts_.panes,           parts_.mailbox,    parts_.config, parts_.config.tmux.socket,
+            parts_.hub.connected(), parts_.clock.now()};
   }
 
   Result<Entry*> entry_of(const ServerRequest& request) const {

@@ -27,9 +27,8 @@ void quarantine(Change& c, std::string text) {
 }
 
 std::string limit_text(const Policy& policy) {
-  const auto minutes = std::chrono::duration_cast<std::chrono::minutes>(policy.restart_window).count();
-  return "restart limit reached (" + std::to_string(policy.max_restarts) + " in " + std::to_string(minutes) +
-         " min)";
+  return "restart limit reached (" + std::to_string(policy.max_restarts) + " in " +
+         format_duration(policy.restart_window) + ")";
 }
 
 void back_off(Change& c) {

@@ -27,6 +27,11 @@ void prune_restarts(AgentRecord& agent, const Policy& policy, WallTime now) {
   std::erase_if(agent.restarts, [&](WallTime at) { return at + policy.restart_window <= now; });
 }
 
+int restarts_within(const AgentRecord& agent, Millis window, WallTime now) {
+  return static_cast<int>(
+      std::ranges::count_if(agent.restarts, [&](WallTime at) { return at + window > now; }));
+}
+
 bool budget_left(const AgentRecord& agent, const Policy& policy) {
   return std::ssize(agent.restarts) < policy.max_restarts;
 }

@@ -10,6 +10,8 @@ namespace agentmesh::watchdog {
 
 // Drops the restarts that left the window.
 void prune_restarts(AgentRecord& agent, const Policy& policy, WallTime now);
+// The counted ones that are younger than the window.
+int restarts_within(const AgentRecord& agent, Millis window, WallTime now);
 bool budget_left(const AgentRecord& agent, const Policy& policy);
 // The delay before the restart that follows `agent.failures` failures in a row (at least 1):
 // backoff_first doubling to backoff_max, then within jitter_percent of that.

@@ -2,6 +2,7 @@
 // rules_test.cc do not prove: windows over time, holds, budgets that are not spent, admission of many.
 #include "tests/watchdog/drive.h"
 #include "watchdog/admission.h"
+#include "watchdog/restart.h"
 
 #include <gtest/gtest.h>
 
@@ -38,6 +39,25 @@ TEST(WindowTest, OneMoreThanTheLimitWithinItFails) {
   }
   EXPECT_EQ(d.status(), Status::failed);
   EXPECT_EQ(d.count<Create>(), 1 + d.policy.max_restarts);
+}
+
+TEST(WindowTest, TheLimitsTextTellsAShortWindowToo) {
+  Drive d;
+  d.policy.max_restarts = 0;
+  d.policy.restart_window = 45s;
+  d.to_up();
+  d.die(1);
+  EXPECT_EQ(d.agent.reason, "restart limit reached (0 in 45s): exit code 1");
+}
+
+TEST(WindowTest, ARestartIsWithinItUntilItsTimeIsUp) {
+  Drive d;
+  d.agent.restarts = {d.now() - 2s, d.now() - 1s, d.now()};
+  EXPECT_EQ(restarts_within(d.agent, 2001ms, d.now()), 3);
+  EXPECT_EQ(restarts_within(d.agent, 2s, d.now()), 2) << "as the budget counts them";
+  prune_restarts(d.agent, {.restart_window = 2s}, d.now());
+  EXPECT_EQ(d.agent.restarts.size(), 2U);
+  EXPECT_EQ(restarts_within(d.agent, 2s, d.now() + 2s), 0) << "also while nothing prunes them";
 }
 
 TEST(StableTest, StableMeansUpWithoutInterruption) {
@@ -274,7 +294,7 @@ TEST(AttemptTest, ACreateThatIsRefusedAgainAndAgainIsBounded) {
   }
   EXPECT_EQ(d.status(), Status::failed);
   EXPECT_EQ(d.agent.exit.reason, ExitReason::create_failed);
-  EXPECT_EQ(d.agent.reason, "restart limit reached (3 in 30 min): container could not be created: because");
+  EXPECT_EQ(d.agent.reason, "restart limit reached (3 in 30m00s): container could not be created: because");
 }
 
 TEST(AttemptTest, AStartThatIsRefusedForGoodFailsAtOnce) {

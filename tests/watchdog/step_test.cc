@@ -203,7 +203,7 @@ TEST(CrashTest, ALoopIsBoundedAndItsDelaysFollowTheCurve) {
   EXPECT_EQ(d.count<Alert>(), 1);
   d.bury();
   EXPECT_EQ(d.status(), Status::failed);
-  EXPECT_EQ(d.agent.reason, "restart limit reached (3 in 30 min): exit code 1");
+  EXPECT_EQ(d.agent.reason, "restart limit reached (3 in 30m00s): exit code 1");
   EXPECT_EQ(d.count<Create>(), 1 + d.policy.max_restarts);
   d.pass(24h);
   EXPECT_EQ(d.count<Create>(), 1 + d.policy.max_restarts) << "quarantine ends by a person only";
