@@ -110,7 +110,7 @@ class Daemon {
         http_(io.get_executor()),
         engine_(http_, {.socket = engine_socket_, .deadline = config.engine.deadline}),
         policy_(sandbox::host_facts(home.root.string(), config.sandbox.allow_mounts)),
-        tmux_(io.get_executor(), {.socket = config.tmux.socket},
+        tmux_(io.get_executor(), {.socket = config.tmux.socket, .owner = home.root.string()},
               [this](const tmux::Event& event) { on_tmux(event); }),
         deliverer_(tmux_, io.get_executor()),
         events_(journal_, clock),

@@ -7,6 +7,7 @@
 #include "tmux/control_link.h"
 #include "tmux/death_watch.h"
 #include "tmux/desktop.h"
+#include "tmux/ownership.h"
 #include "tmux/pane_format.h"
 #include "tmux/paste_mark.h"
 #include "tmux/server_setup.h"
@@ -36,9 +37,6 @@ constexpr int kMaxSide = 1000;  // columns or rows; a larger window burns CPU wh
 constexpr int kMaxPictureCells = 200'000;
 constexpr int kLooksForCause = 20;  // of a death; one each 3 ms
 constexpr Millis kAttachPoll{10};
-// The only pane of an agent's session.
-constexpr std::string_view kOnlyPane =
-    "#{&&:#{m:agentmesh-*,#{session_name}},#{&&:#{==:#{session_windows},1},#{==:#{window_panes},1}}}";
 constexpr std::string_view kMayType = "00:";  // a person's client, and not read-only
 constexpr Millis kAnnounceTime{10000};        // on the status line
 
@@ -108,7 +106,9 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
         options_(std::move(options)),
         handler_(std::move(handler)),
         joined_(executor),
-        retry_(executor) {}
+        retry_(executor) {
+    options_.owner = owner_mark(options_.owner);
+  }
 
   Task<ServerInfo> ensure();
   Task<Pane> open(OpenSpec spec);
@@ -134,8 +134,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   Task<ServerInfo> connect();
   Task<ServerInfo> set_up(std::shared_ptr<ControlLink> link);
   Task<> until_attached(std::shared_ptr<ControlLink> link);
-  Task<> claim(std::shared_ptr<ControlLink> link);
-  Task<> mark_single_panes(std::shared_ptr<ControlLink> link);
+  Task<ServerInfo> owned(std::shared_ptr<ControlLink> link, ServerInfo server);
   Task<ServerInfo> server_info(std::shared_ptr<ControlLink> link);
   void connected(std::shared_ptr<ControlLink> link, const ServerInfo& server);
   void failed(const Error& error);
@@ -170,7 +169,11 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
 
 Task<ServerInfo> ControlTmux::Impl::ensure() {
   wanted_ = true;
-  if (link_) co_return co_await server_info(link_);
+  if (const auto link = link_) {
+    auto server = co_await server_info(link);
+    if (!server) co_return server;
+    co_return co_await owned(link, std::move(*server));
+  }
   if (connecting_) {
     boost::system::error_code cancelled;
     co_await joined_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
@@ -218,10 +221,7 @@ Task<ServerInfo> ControlTmux::Impl::set_up(std::shared_ptr<ControlLink> link) {
         "install tmux 3.3 or newer and end the old server: tmux -L " + options_.socket + " kill-server");
   }
   if (auto attached = co_await until_attached(link); !attached) co_return pass(attached.error());
-  if (server->owner.empty()) {
-    if (auto claimed = co_await claim(link); !claimed) co_return pass(claimed.error());
-    server->owner = options_.owner;
-  }
+  if (server = co_await owned(link, std::move(*server)); !server) co_return server;
   for (std::vector<std::string>& words : server_setup()) {
     const auto done = co_await link->ask(Request{.words = std::move(words)}, options_.deadline);
     if (!done) co_return pass(done.error());
@@ -244,28 +244,13 @@ Task<> ControlTmux::Impl::until_attached(std::shared_ptr<ControlLink> link) {
   }
 }
 
-// A server that nobody has written their name on is new, or was set up by a version that marked no panes.
-// That one opened no window beside its own, so a session's only pane is ours.
-Task<> ControlTmux::Impl::claim(std::shared_ptr<ControlLink> link) {
-  if (auto marked = co_await mark_single_panes(link); !marked) co_return marked;
-  const auto done = co_await link->ask(Request{.words = set_owner(options_.owner)}, options_.deadline);
-  if (!done) co_return pass(done.error());
-  co_return Result<>{};
-}
-
-Task<> ControlTmux::Impl::mark_single_panes(std::shared_ptr<ControlLink> link) {
-  const auto panes = co_await link->ask(Request{.words = {"list-panes", "-a", "-f", std::string(kOnlyPane),
-                                                          "-F", "#{pane_id}:#{session_name}"}},
-                                        options_.deadline);
-  if (!panes) co_return pass(panes.error());
-  for (const std::string_view line : split(*panes, '\n')) {
-    const auto fields = split(line, ':');
-    if (fields.size() != 2) continue;
-    // One that went meanwhile needs no mark.
-    co_await link->ask(Request{.words = mark_pane(std::string(fields[0]), std::string(fields[1]))},
-                       options_.deadline);
-  }
-  co_return Result<>{};
+// The server, once it is this owner's.
+Task<ServerInfo> ControlTmux::Impl::owned(std::shared_ptr<ControlLink> link, ServerInfo server) {
+  if (server.owner == options_.owner) co_return server;
+  if (auto claimed = co_await claim_server(std::move(link), options_, server.owner); !claimed)
+    co_return pass(claimed.error());
+  server.owner = options_.owner;
+  co_return server;
 }
 
 Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> link) {

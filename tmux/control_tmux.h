@@ -20,10 +20,11 @@ constexpr Millis kFirstReconnect{100};  // doubles up to kLastReconnect while th
 constexpr Millis kLastReconnect{30000};
 
 struct TmuxOptions {
-  std::string program = "tmux";        // a path, or looked up in PATH
-  std::string socket = "agentmesh";    // a name (tmux -L), or a path when it holds a slash (tmux -S)
-  std::string config = "/dev/null";    // read once, when the server starts
-  std::string owner = "agentmesh";     // written on the server: letters, digits and "._/-?"
+  std::string program = "tmux";      // a path, or looked up in PATH
+  std::string socket = "agentmesh";  // a name (tmux -L), or a path when it holds a slash (tmux -S)
+  std::string config = "/dev/null";  // read once, when the server starts
+  std::string owner =
+      "agentmesh";  // a home: its server is refused to others while it is used; see ownership.h
   Millis deadline = kCommandDeadline;  // of one call
 };
 

@@ -88,12 +88,10 @@ Result<ClientProcess> client_process(const TmuxOptions& options) {
 
 Command kill_command(const TmuxOptions& options) {
   Command command{.argv = base_argv(options), .env = server_environment(), .deadline = options.deadline};
-  command.argv.emplace_back("kill-server");
+  for (std::string word : {std::string("if-shell"), std::string("-F"),
+                           "#{==:#{@agentmesh-owner}," + options.owner + "}", std::string("kill-server")})
+    command.argv.push_back(std::move(word));
   return command;
-}
-
-std::vector<std::string> set_owner(const std::string& owner) {
-  return {"set-option", "-s", "@agentmesh-owner", owner};
 }
 
 std::vector<std::vector<std::string>> server_setup() {

@@ -18,9 +18,8 @@ constexpr std::string_view kSubscription = "agentmesh";  // the name of our subs
 // from, so it is small and holds no secret: paths, language and the user's name.
 // Errors: invalid (a bad socket name), unavailable (no such program).
 Result<ClientProcess> client_process(const TmuxOptions& options);
+// It does nothing to a server of another owner.
 Command kill_command(const TmuxOptions& options);
-// Writes on the server whose it is.
-std::vector<std::string> set_owner(const std::string& owner);
 // The commands every new connection sends, each idempotent.
 std::vector<std::vector<std::string>> server_setup();
 // Straight to the terminal of a person, past tmux: a bell or a whole sequence in one write. Nothing when it

@@ -82,7 +82,7 @@ struct ServerInfo {
   std::string version;  // "3.3a"
   pid_t pid = 0;
   std::string socket_path;
-  std::string owner;  // who set it up: TmuxOptions::owner
+  std::string owner;  // whose it is: TmuxOptions::owner, as owner_mark() writes it
 };
 
 struct OpenSpec {
@@ -111,7 +111,8 @@ class Tmux {
  public:
   virtual ~Tmux() = default;
 
-  // Starts the server when it does not run and connects to it. Success: the server answers.
+  // Starts the server when it does not run and connects to it. Success: the server answers, and is no other
+  // home's.
   virtual Task<ServerInfo> ensure() = 0;
   // In a session of its own, or in a new window when a person's panes have kept the session; theirs are left
   // alone. Errors: conflict when the session has our pane; invalid for a bad name, an empty argv or a size
@@ -142,7 +143,7 @@ class Tmux {
   virtual Task<> announce(std::string session, std::string text) = 0;
   // A desktop notification by every attached terminal that shows such. Success also when there is none.
   virtual Task<> notify_desktop(std::string title, std::string text) = 0;
-  // Ends the server with all its panes. Success: it no longer runs.
+  // Ends the server with all its panes. Success: it no longer runs, or is another home's and was left alone.
   virtual Task<> kill_server() = 0;
 };
 

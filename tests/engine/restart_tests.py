@@ -111,6 +111,20 @@ def test_a_persons_pane_in_the_session_is_left_alone(bench):
     left_alone()
 
 
+def test_a_tmux_server_of_another_home_is_refused(bench):
+    """And `down --agents` there ends nothing here."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    other = bench.mesh(QUICK, AGENTMESH_TMUX_SOCKET=mesh.environment["AGENTMESH_TMUX_SOCKET"])
+    other.refused(5, f"belongs to the agents of {mesh.home}.*AGENTMESH_TMUX_SOCKET", *other.start_words(name))
+    other.expect(0, "down", "--agents")
+    check(f"agentmesh-{name}" in mesh.sessions(), "the agent's session is still there")
+    mesh.expect(0, "nudge", name, "still there?")
+    same(mesh.messages(name), ["still there?"], "messages")
+    mesh.expect(0, "down", "--agents")
+    other.start(other.name())
+
+
 def test_panes_are_known_again_when_the_way_to_tmux_was_lost(bench):
     """Of an idle agent, whose pane tells nothing new: not only at the next relist, a minute later."""
     mesh = bench.mesh(QUICK)
