@@ -268,35 +268,44 @@ asio::awaitable<std::optional<Refusal>> Mailbox::hindrance(AgentName agent) {
 }
 
 Result<void> Mailbox::defer(AgentName agent, std::string text) {
-  std::int64_t& waiting = deferred_[agent.str()];
-  if (waiting >= parts_.config.delivery.queue_depth) {
+  std::deque<Deferred>& waiting = deferred_[agent.str()];
+  if (std::ssize(waiting) >= parts_.config.delivery.queue_depth) {
     return fail(ErrorCode::exhausted, "nudge",
-                fmt::format("{} messages wait for {} already", waiting, agent.str()));
+                fmt::format("{} messages wait for {} already", waiting.size(), agent.str()));
   }
-  ++waiting;
-  spawn_logged(io_, "nudge", deliver_later(agent, std::move(text)));
+  waiting.push_back({std::move(text), std::chrono::steady_clock::now() + parts_.config.delivery.ttl});
+  if (waiting.size() == 1) spawn_logged(io_, "nudge", deliver_deferred(agent));
   return {};
 }
 
-asio::awaitable<void> Mailbox::deliver_later(AgentName agent, std::string text) {
-  const Finally over(alive_, [this, agent] { --deferred_[agent.str()]; });
-  const auto deadline = std::chrono::steady_clock::now() + parts_.config.delivery.ttl;
-  Sent sent;
-  do {
+asio::awaitable<void> Mailbox::deliver_deferred(AgentName agent) {
+  const Finally over(alive_, [this, agent] { deferred_.erase(agent.str()); });
+  std::deque<Deferred>& waiting = deferred_[agent.str()];
+  while (!waiting.empty()) {
+    const Sent sent = co_await send_by(agent, waiting.front().text, waiting.front().deadline);
+    const bool arrived = sent.result == DeliveryResult::delivered;
+    parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
+                      arrived ? "a deferred message arrived" : sent.why);
+    waiting.pop_front();
+  }
+}
+
+asio::awaitable<Sent> Mailbox::send_by(AgentName agent, std::string text,
+                                       std::chrono::steady_clock::time_point deadline) {
+  while (true) {
     const auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now());
     co_await parts_.supervisor.until(left, [this, agent] {
       const Entry* entry = parts_.supervisor.find(agent.str());
       return entry == nullptr || !why_not(*entry);
     });
-    sent = co_await send(agent, text, Millis{0});
-    if (sent.result == DeliveryResult::blocked && !parts_.supervisor.stopped()) {
-      co_await parts_.supervisor.until(kDeferAgain, [] { return false; });
-    }
-  } while (sent.result == DeliveryResult::blocked && !parts_.supervisor.stopped() &&
-           std::chrono::steady_clock::now() < deadline);
-  const bool arrived = sent.result == DeliveryResult::delivered;
-  parts_.events.add(agent.str(), arrived ? "nudged" : "undelivered",
-                    arrived ? "a deferred message arrived" : sent.why);
+    const Sent sent = co_await send(agent, text, Millis{0});
+    const auto over = [&] {
+      return parts_.supervisor.stopped() || std::chrono::steady_clock::now() >= deadline;
+    };
+    if (sent.result != DeliveryResult::blocked || over()) co_return sent;
+    co_await parts_.supervisor.until(kDeferAgain, [] { return false; });
+    if (over()) co_return sent;
+  }
 }
 
 void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {

@@ -12,6 +12,8 @@
 #include "hub/protocol.h"
 #include "tmux/delivery.h"
 
+#include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -58,8 +60,8 @@ class Mailbox {
   // Delivers, waiting at most `wait` for a busy agent or a person at its terminal. A permission prompt, a
   // question or an unknown state is not waited for.
   boost::asio::awaitable<Sent> send(AgentName agent, std::string text, Millis wait);
-  // Delivers when it can be delivered, within [delivery] ttl; says what came of it in the events. Errors:
-  // exhausted.
+  // Delivers when it can be delivered, within [delivery] ttl, after what was deferred before; says what came
+  // of it in the events. Errors: exhausted.
   Result<void> defer(AgentName agent, std::string text);
   // The watchdog's nudge: answered by a NudgeResult event.
   void nudge(const AgentName& agent, const watchdog::Nudge& nudge);
@@ -106,6 +108,10 @@ class Mailbox {
     std::uint64_t count = 0;
     std::optional<std::string> error;
   };
+  struct Deferred {
+    std::string text;
+    std::chrono::steady_clock::time_point deadline;
+  };
   boost::asio::awaitable<Sent> attempt(AgentName agent, agents::Message message);
   boost::asio::awaitable<Sent> by_pane(AgentName agent, agents::Message message);
   boost::asio::awaitable<std::optional<Refusal>> hindrance(AgentName agent);
@@ -113,7 +119,9 @@ class Mailbox {
   boost::asio::awaitable<std::optional<agents::ScreenReading>> screen(AgentName agent);
   boost::asio::awaitable<bool> shows_limit(AgentName agent);
   tmux::DeliveryChecks pane_checks(const AgentName& agent);
-  boost::asio::awaitable<void> deliver_later(AgentName agent, std::string text);
+  boost::asio::awaitable<void> deliver_deferred(AgentName agent);
+  boost::asio::awaitable<Sent> send_by(AgentName agent, std::string text,
+                                       std::chrono::steady_clock::time_point deadline);
   boost::asio::awaitable<Sent> nudge_now(AgentName agent);
   boost::asio::awaitable<watchdog::Delivery> watchdogs_nudge(AgentName agent);
   boost::asio::awaitable<void> pump_soon(AgentName agent);
@@ -141,10 +149,10 @@ class Mailbox {
   MailboxParts parts_;
   Report report_;
   bool loaded_ = false;
-  std::map<std::string, Items> items_;      // by agent's name
-  std::set<std::string> sending_;           // agents with a delivery of items under way
-  std::map<std::string, TurnsTold> turns_;  // by agent's name
-  std::map<std::string, std::int64_t> deferred_;
+  std::map<std::string, Items> items_;                    // by agent's name
+  std::set<std::string> sending_;                         // agents with a delivery of items under way
+  std::map<std::string, TurnsTold> turns_;                // by agent's name
+  std::map<std::string, std::deque<Deferred>> deferred_;  // by agent's name, the first is being delivered
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

@@ -80,6 +80,45 @@ TEST_F(MailboxTest, NothingIsSentByADaemonThatEnds) {
   EXPECT_EQ(mesh_.progress("itm_1"), "accepted");
 }
 
+// ---- deferred
+
+TEST_F(MailboxTest, DeferredMessagesGoOneAfterTheOther) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.load();
+  mesh_.tell("a", SignalKind::permission_asked);
+  Line& line = mesh_.lines["a"];
+  std::vector<std::size_t> begun;  // when each was answered
+  line.answer = [&](const agents::Message&) {
+    begun.push_back(line.messages.size());
+    return Delivery{begun.size() == 2 ? DeliveryResult::unknown : DeliveryResult::delivered, ""};
+  };
+  for (const char* text : {"n1", "n2", "n3", "n4"}) ASSERT_TRUE(mesh_.mailbox->defer(name("a"), text));
+  mesh_.settle();
+  EXPECT_TRUE(line.messages.empty());
+  mesh_.tell("a", SignalKind::idle);
+  ASSERT_TRUE(mesh_.until([&] { return begun.size() == 4; }));
+  EXPECT_EQ(begun, (std::vector<std::size_t>{1, 2, 3, 4}));
+  EXPECT_EQ(line.messages[0].text, "n1");
+  EXPECT_EQ(line.messages[3].text, "n4") << "one that came to nothing holds nothing up";
+}
+
+TEST_F(MailboxTest, SoManyMayBeDeferred) {
+  mesh_.config.delivery.queue_depth = 2;
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.load();
+  for (int round = 0; round < 2; ++round) {
+    mesh_.tell("a", SignalKind::permission_asked);
+    EXPECT_TRUE(mesh_.mailbox->defer(name("a"), "1"));
+    EXPECT_TRUE(mesh_.mailbox->defer(name("a"), "2"));
+    const auto third = mesh_.mailbox->defer(name("a"), "3");
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error().code, ErrorCode::exhausted);
+    mesh_.tell("a", SignalKind::idle);
+    mesh_.settle();
+  }
+  EXPECT_EQ(mesh_.lines["a"].messages.size(), 4U);
+}
+
 // ---- a program that has just come up
 
 class PasteTest : public MailboxTest {

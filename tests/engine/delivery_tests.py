@@ -34,8 +34,10 @@ def test_nudge_deferred(bench):
     mesh = bench.mesh()
     name = mesh.start(mesh.name())
     mesh.expect(0, "nudge", name, "BUSY 1500")
-    mesh.expect(0, "nudge", name, "later", "--defer")
-    eventually(20, lambda: mesh.messages(name) == ["BUSY 1500", "later"], "the deferred message arrived")
+    texts = ["SAY later", "SAY after that", "SAY last"]
+    for text in texts:
+        mesh.expect(0, "nudge", name, text, "--defer")
+    eventually(20, lambda: mesh.messages(name) == ["BUSY 1500", *texts], "the deferred messages arrived in order")
 
 
 def test_nudge_to_nobody(bench):
