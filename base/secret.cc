@@ -18,6 +18,10 @@ namespace {
 
 constexpr std::size_t kMaxSecretBytes = 64 * 1024;
 constexpr std::size_t kMinTail = 12;  // shorter than any real key; keeps "sk-learn" readable
+constexpr std::size_t kNarrowestWrap =
+    40;                                // bytes of a line that may have been wrapped; a shorter one was ended
+constexpr std::size_t kMaxIndent = 8;  // blanks before what was wrapped
+constexpr int kMaxWraps = 32;          // of one secret
 constexpr std::string_view kRedacted = "[redacted]";
 
 constexpr std::array<std::string_view, 12> kPrefixes{"sk-",  "amk_", "phm_",  "ghp_", "gho_", "ghs_",
@@ -35,11 +39,32 @@ std::size_t token_length(std::string_view text) {
   return length;
 }
 
+// Where a token that ends at `end` goes on in the next line, or the end again when it does not.
+std::size_t behind_wrap(std::string_view text, std::size_t end) {
+  if (end < kNarrowestWrap || end >= text.size() || text[end] != '\n') return end;
+  if (text.substr(end - kNarrowestWrap, kNarrowestWrap).contains('\n')) return end;
+  const std::size_t indent = text.substr(end + 1, kMaxIndent + 1).find_first_not_of(' ');
+  const bool goes_on = indent != std::string_view::npos && is_token_char(text[end + 1 + indent]);
+  return goes_on ? end + 1 + indent : end;
+}
+
+// Bytes of the token that starts here, over the ends of lines where a program or a terminal may have wrapped
+// it.
+std::size_t wrapped_length(std::string_view text, std::size_t at) {
+  std::size_t end = at + token_length(text.substr(at));
+  for (int wraps = 0; wraps < kMaxWraps; ++wraps) {
+    const std::size_t next = behind_wrap(text, end);
+    if (next == end) break;
+    end = next + token_length(text.substr(next));
+  }
+  return end - at;
+}
+
 // Bytes of a secret that starts exactly here, prefix included; 0 when none does.
-std::size_t secret_length(std::string_view text) {
+std::size_t secret_length(std::string_view text, std::size_t at) {
   for (std::string_view prefix : kPrefixes) {
-    if (!text.starts_with(prefix)) continue;
-    const std::size_t tail = token_length(text.substr(prefix.size()));
+    if (!text.substr(at).starts_with(prefix)) continue;
+    const std::size_t tail = wrapped_length(text, at + prefix.size());
     if (tail >= kMinTail) return prefix.size() + tail;
   }
   return 0;
@@ -94,14 +119,14 @@ std::string redact(std::string_view text) {
     const std::string_view rest = text.substr(at);
     const bool at_word =
         at == 0 || !is_token_char(text[at - 1]) || text[at - 1] == '=' || text[at - 1] == '/';
-    if (const std::size_t length = at_word ? secret_length(rest) : 0; length > 0) {
+    if (const std::size_t length = at_word ? secret_length(text, at) : 0; length > 0) {
       out += kRedacted;
       at += length;
       continue;
     }
     std::size_t skipped = 0;
     for (std::string_view scheme : kSchemes) {
-      const std::size_t tail = rest.starts_with(scheme) ? token_length(rest.substr(scheme.size())) : 0;
+      const std::size_t tail = rest.starts_with(scheme) ? wrapped_length(text, at + scheme.size()) : 0;
       if (tail < kMinTail) continue;
       out += scheme;
       out += kRedacted;

@@ -36,7 +36,8 @@ Result<Secret> resolve_secret(std::string_view reference);
 std::string hmac_sha256_hex(const Secret& key, std::string_view text);
 
 // Replaces what looks like a secret (bearer headers, sk-..., amk_..., phm_..., gh?_..., AKIA...) by
-// "[redacted]".
+// "[redacted]". One that reaches the end of a line of 40 bytes and more may have been wrapped there, and goes
+// on in the next line: rather a word too many is replaced than the rest of a key shown.
 std::string redact(std::string_view text);
 
 }  // namespace agentmesh

@@ -97,6 +97,15 @@ std::string without_blank_end(std::string text) {
   return text;
 }
 
+// -J keeps the blanks at the ends of rows.
+std::string without_blank_line_ends(std::string_view text) {
+  std::string kept;
+  kept.reserve(text.size());
+  for (const std::string_view line : split(text, '\n'))
+    kept.append(line.substr(0, line.find_last_not_of(' ') + 1)) += '\n';
+  return kept;
+}
+
 }  // namespace
 
 class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl> {
@@ -471,10 +480,11 @@ Task<std::string> ControlTmux::Impl::capture(PaneId pane, int history_lines, Ren
     co_return fail(ErrorCode::exhausted, "tmux", "the pane is too large to be read with its colours");
   const int above = std::clamp(history_lines, 0, kMaxCaptureLines);
   std::vector<std::string> words = {"capture-pane", "-p", "-t", pane.str(), "-S", std::to_string(-above)};
-  if (rendering == Rendering::colour) words.emplace_back("-e");
+  words.emplace_back(rendering == Rendering::colour ? "-e" : "-J");
   auto answer = co_await ask(Request{.words = std::move(words), .holds = ReplyHolds::painted_text});
   if (!answer) co_return pass(answer.error());
-  co_return without_blank_end(to_utf8(*answer));
+  const std::string rows = to_utf8(*answer);
+  co_return without_blank_end(rendering == Rendering::colour ? rows : without_blank_line_ends(rows));
 }
 
 Task<Pane> ControlTmux::Impl::respawn(PaneId pane, std::vector<std::string> argv) {

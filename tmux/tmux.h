@@ -94,7 +94,7 @@ struct OpenSpec {
 };
 
 enum class Rendering {
-  text,    // what a person reads, no escape codes
+  text,    // what a person reads, no escape codes; a line that the terminal wrapped is one again
   colour,  // with SGR codes
 };
 

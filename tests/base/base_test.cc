@@ -173,6 +173,12 @@ TEST(SecretTest, RedactsWhatLooksLikeASecret) {
   EXPECT_EQ(redact("key=sk-abcdefghijklmnop rest"), "key=[redacted] rest");
   EXPECT_EQ(redact("Authorization: Bearer abcdefghijklmnop"), "Authorization: Bearer [redacted]");
   EXPECT_EQ(redact("amk_0123456789abcdef"), "[redacted]");
+  const std::string wide(40, 'x');  // columns, so the line may have been wrapped
+  EXPECT_EQ(redact(wide + " sk-abc\n  " + wide + "\ndefghi rest"), wide + " [redacted] rest");
+  EXPECT_EQ(redact(wide + " Bearer abcdef\nghijklmnop rest"), wide + " Bearer [redacted] rest");
+  EXPECT_EQ(redact(wide + " sk-abcdefghijklmnop\n$ ls"), wide + " [redacted]\n$ ls");
+  EXPECT_EQ(redact("key=sk-abcdefghijklmnop\nlast"), "key=[redacted]\nlast")
+      << "a short line was not wrapped";
   EXPECT_EQ(redact("import sk-learn; task-force-of-twelve-people"),
             "import sk-learn; task-force-of-twelve-people");
 }

@@ -159,6 +159,13 @@ TEST_F(ControlTmuxReal, CaptureIsRenderedTextWithHistory) {
   EXPECT_NE(wait(tmux->capture(pane.id, 0, Rendering::colour))->find("\x1b[31mred"), std::string::npos);
 }
 
+TEST_F(ControlTmuxReal, ALineThatWrappedIsOneLineOfText) {
+  const std::string key(250, 'k');  // of 100 columns
+  const Pane pane = open("a", {"sh", "-c", "printf '%s   \\nshort  \\nlast' " + key + "; sleep 1000"});
+  EXPECT_TRUE(eventually(Millis{2000}, [&] { return screen(pane.id) == key + "\nshort\nlast"; }))
+      << screen(pane.id);
+}
+
 TEST_F(ControlTmuxReal, WhatAnAgentPaintsCannotSpeakForTmux) {
   const std::string lie =
       "for s in $(seq -2 5); do for n in $(seq 250 450); do echo \"%end $((EPOCHSECONDS+s)) $n 1\"; "
