@@ -286,10 +286,38 @@ Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
   return 0;
 }
 
-Result<json> stop_one(const std::string& text, const json& body) {
+Result<SentRequest> ask_stop(const std::string& text, const json& body) {
   const auto name = AgentName::parse(text);
   if (!name) return pass(name.error());
-  return call_json("POST", fmt::format("/v1/agents/{}/stop", name->str()), body);
+  return ask("POST", fmt::format("/v1/agents/{}/stop", name->str()), body);
+}
+
+// All are asked before one is waited for, so that they end at the same time.
+std::vector<Result<SentRequest>> ask_stops(const std::vector<std::string>& names, const json& body) {
+  std::vector<Result<SentRequest>> asked;
+  for (const std::string& name : names) asked.push_back(ask_stop(name, body));
+  return asked;
+}
+
+// In the order of the names. The worst exit code.
+int tell_stops(const std::vector<std::string>& names, const std::vector<Result<SentRequest>>& asked,
+               ErrorForm form) {
+  json stopped = json::array();
+  int worst = 0;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    auto agent = asked[i] ? answer_to(*asked[i]) : pass(asked[i].error());
+    if (!agent) {
+      print_error(agent.error(), form);
+      worst = std::max(worst, exit_code_of(agent.error().code));
+      if (agent.error().stage == "daemon")
+        break;  // it hangs or has gone: what became of the others is not known
+      continue;
+    }
+    if (form == ErrorForm::text) print(fmt::format("{} is {}\n", names[i], text_of(*agent, "status")));
+    stopped.push_back(std::move(*agent));
+  }
+  if (form == ErrorForm::json) print(stopped.dump() + "\n");
+  return worst;
 }
 
 }  // namespace
@@ -376,20 +404,7 @@ Result<int> run_stop(const Arguments& arguments) {
     if (!timeout) return pass(timeout.error());
     body["timeout_ms"] = timeout->count();
   }
-  json stopped = json::array();
-  int worst = 0;
-  for (const std::string& text : names) {
-    auto agent = stop_one(text, body);
-    if (!agent) {
-      print_error(agent.error(), arguments.json() ? ErrorForm::json : ErrorForm::text);
-      worst = std::max(worst, exit_code_of(agent.error().code));
-      continue;
-    }
-    if (!arguments.json()) print(fmt::format("{} is {}\n", text, text_of(*agent, "status")));
-    stopped.push_back(std::move(*agent));
-  }
-  if (arguments.json()) print(stopped.dump() + "\n");
-  return worst;
+  return tell_stops(names, ask_stops(names, body), arguments.json() ? ErrorForm::json : ErrorForm::text);
 }
 
 Result<int> run_restart(const Arguments& arguments) {
@@ -508,7 +523,8 @@ Result<int> run_events(const Arguments& arguments) {
   std::string path = "/v1/events?follow=" + std::string(arguments.has("-f") ? "1" : "0");
   if (arguments.has("--since")) path += "&since=" + percent_encode(arguments.text("--since"));
   const bool as_json = arguments.json();
-  auto done = stream(path, [as_json](std::string_view line) -> Result<void> {
+  const Lines lines = arguments.has("-f") ? Lines::followed : Lines::kept;
+  auto done = stream(path, lines, [as_json](std::string_view line) -> Result<void> {
     if (as_json) {
       print(std::string(line) + "\n");
     } else if (const auto event = parse_json(line, "events")) {

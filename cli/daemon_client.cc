@@ -25,7 +25,11 @@ constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
 constexpr std::size_t kMaxLine = 256 * 1024;
 
 ControlRequest request_to(const daemon::Home& home, std::string_view method, std::string path) {
-  return {.socket = home.socket().string(), .method = method, .path = std::move(path), .body = {}};
+  return {.socket = home.socket().string(),
+          .method = method,
+          .path = std::move(path),
+          .body = {},
+          .silence = kSilence};
 }
 
 Error no_daemon(const Error& error) {
@@ -37,8 +41,11 @@ Error no_daemon(const Error& error) {
   return Error{error.code, "daemon", "the daemon cannot be reached: " + error.what, "agentmesh up"};
 }
 
-bool answers(const daemon::Home& home) {
-  return exchange(request_to(home, "GET", "/v1/agents"), kMaxAnswer, nullptr).has_value();
+// False: none runs. Errors: timeout, one runs and hangs.
+Result<bool> answers(const daemon::Home& home) {
+  const auto reply = exchange(request_to(home, "GET", "/v1/agents"), kMaxAnswer, nullptr);
+  if (!reply && reply.error().code == ErrorCode::timeout) return pass(reply.error());
+  return reply.has_value();
 }
 
 // What the daemon said before it ended: its last line, as an Error with the code of its exit.
@@ -77,7 +84,7 @@ Result<daemon::Home> home() {
 }
 
 Result<void> ensure_daemon(const daemon::Home& home) {
-  if (answers(home)) return {};
+  if (const auto up = answers(home); !up || *up) return up ? Result<void>{} : pass(up.error());
   if (auto prepared = prepare_home(home); !prepared) return prepared;
   const auto output = home.logs() / "daemon.out";
   const auto deadline = std::chrono::steady_clock::now() + kStartLimit;
@@ -89,7 +96,7 @@ Result<void> ensure_daemon(const daemon::Home& home) {
       if (!pid) return pass(pid.error());
       started = *pid;
     }
-    if (answers(home)) return {};
+    if (const auto up = answers(home); !up || *up) return up ? Result<void>{} : pass(up.error());
     int status = 0;
     if (started && ::waitpid(*started, &status, WNOHANG) == *started) {
       started.reset();
@@ -101,6 +108,27 @@ Result<void> ensure_daemon(const daemon::Home& home) {
     std::this_thread::sleep_for(kStartPoll);
   }
   return fail(ErrorCode::timeout, "daemon", "it does not answer yet", "see " + home.daemon_log().string());
+}
+
+Result<SentRequest> ask(std::string_view method, std::string path, const nlohmann::json& body) {
+  const auto where = home();
+  if (!where) return pass(where.error());
+  ControlRequest request = request_to(*where, method, std::move(path));
+  request.body = dump_json(body);
+  auto sent = send_request(request);
+  if (!sent && sent.error().code == ErrorCode::unavailable) {
+    if (auto up = ensure_daemon(*where); !up) return pass(up.error());
+    sent = send_request(std::move(request));
+  }
+  if (!sent) return pass(no_daemon(sent.error()));
+  return sent;
+}
+
+Result<nlohmann::json> answer_to(const SentRequest& sent) {
+  const auto answer = read_reply(sent, kMaxAnswer, nullptr);
+  if (!answer) return pass(no_daemon(answer.error()));
+  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
+  return parse_json(answer->body, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
 }
 
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down) {
@@ -124,7 +152,8 @@ Result<nlohmann::json> call_json(std::string_view method, std::string path, cons
   return parse_json(*text, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
 }
 
-Result<void> stream(std::string path, const std::function<Result<void>(std::string_view)>& line) {
+Result<void> stream(std::string path, Lines lines,
+                    const std::function<Result<void>(std::string_view)>& line) {
   const auto where = home();
   if (!where) return pass(where.error());
   if (auto up = ensure_daemon(*where); !up) return up;
@@ -138,7 +167,9 @@ Result<void> stream(std::string path, const std::function<Result<void>(std::stri
     if (pending.size() <= kMaxLine) return {};
     return fail(ErrorCode::exhausted, "daemon", fmt::format("a line is over {} bytes", kMaxLine));
   };
-  const auto answer = exchange(request_to(*where, "GET", std::move(path)), kMaxAnswer, take);
+  ControlRequest request = request_to(*where, "GET", std::move(path));
+  if (lines == Lines::followed) request.silence.reset();
+  const auto answer = exchange(std::move(request), kMaxAnswer, take);
   if (!answer) return pass(no_daemon(answer.error()));
   if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
   return {};

@@ -7,8 +7,9 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import time
 
-from mesh import Failed, check, eventually, same
+from mesh import Failed, always, check, eventually, is_alive, same
 
 OTHER_UID = 65534
 
@@ -109,6 +110,41 @@ def test_socket_survives_nonsense(bench):
             check(b" 200 " not in answer.split(b"\r\n")[0], f"{nonsense[:60]} was answered with {answer[:100]}")
     mesh.expect(0, "status")
     same(mesh.daemon(), pid, "the daemon's pid")
+
+
+def test_a_daemon_that_hangs_keeps_no_command(bench):
+    """Nothing comes from it: each command ends with 124 and says what to do. One that goes on answers again."""
+    mesh = bench.mesh()
+    mesh.expect(0, "up")
+    pid = mesh.daemon()
+    waiting = ("list",), ("status",), ("list", "--json"), ("stop", "a", "b"), ("events", "-f"), ("up",), ("down",)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        children = [mesh.spawn(*words) for words in waiting]
+        for words, child in zip(waiting, children):
+            said = child.communicate(timeout=60)[0]
+            same(child.returncode, 124, f"exit code of {words}, which said {said}")
+            check(f"pid {pid}" in said and "kill -CONT" in said, f"{words} said {said}")
+        bench.measured("all commands ended", time.monotonic() - begun, 30, "s")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    # Among what it finds now is the shutdown that was asked for.
+    eventually(20, lambda: not is_alive(pid), "the daemon has gone on and ended as it was asked to")
+    mesh.expect(0, "list")
+
+
+def test_a_daemon_that_pauses_is_waited_for(bench):
+    mesh = bench.mesh()
+    mesh.expect(0, "up")
+    pid = mesh.daemon()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        child = mesh.spawn("list")
+        always(7, lambda: child.poll() is None, "the command waits")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    same((child.wait(timeout=10), mesh.daemon()), (0, pid), "its exit code and the daemon's pid")
 
 
 def test_events_before_and_while_one_follows(bench):

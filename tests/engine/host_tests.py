@@ -268,6 +268,19 @@ def test_host_stop_ends_the_wait_of_a_restart(bench):
     same(mesh.agent(name)["status"], "stopped", "status")
 
 
+def test_host_agents_are_stopped_together(bench):
+    """Several take as long as the slowest, and are told in the order that was given."""
+    mesh = bench.mesh(QUICK, **NO_ENGINE)
+    names = [start(mesh, mesh.name(short), "--ignore-term") for short in ("c", "a", "b", "d")]
+    begun = time.monotonic()
+    done = mesh.expect(3, "stop", *names[:2], "nobody", names[2], "--timeout", "4s")
+    bench.measured("stop of three that ignore TERM for 4 s", time.monotonic() - begun, 8, "s")
+    same(done.stdout, "".join(f"{name} is stopped\n" for name in names[:3]), "what it says")
+    check("no agent 'nobody'" in done.stderr, f"standard error: {done.stderr}")
+    stopped = json.loads(mesh.expect(0, "stop", "--all", "--force", "--json").stdout)
+    same([(agent["name"], agent["status"]) for agent in stopped], [(names[3], "stopped")], "stop --all --json")
+
+
 def test_host_logs_tail_is_a_number(bench):
     mesh = bench.mesh(QUICK, **NO_ENGINE)
     name = start(mesh, mesh.name())
