@@ -1,10 +1,7 @@
 #include "daemon/answering.h"
 
 #include "base/text.h"
-
-#include <algorithm>
-#include <array>
-#include <cctype>
+#include "daemon/same_prompt.h"
 
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
@@ -39,42 +36,7 @@ std::vector<std::string> keys_for(const Entry& entry, agents::PermissionAnswer v
   return {keys.begin(), keys.end()};
 }
 
-// Letters and digits, and what is not ASCII: neither a line's break nor a frame changes them.
-std::string words_of(std::string_view text) {
-  std::string words;
-  for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) words += c;
-  }
-  return words;
-}
-
-// The words, and behind them what a program says of its command: "make (builds all) [in src]".
-bool described(std::string_view on_screen, const std::string& words) {
-  for (std::size_t at = 0; (at = on_screen.find_first_of("([", at)) != std::string_view::npos; ++at) {
-    if (!words.empty() && words_of(on_screen.substr(0, at)) == words) return true;
-  }
-  return false;
-}
-
 }  // namespace
-
-bool same_prompt(std::string_view told, std::string_view on_screen) {
-  constexpr std::array<std::string_view, 2> kCommands = {"Bash", "Shell"};
-  const std::size_t colon = told.find(": ");
-  const std::string_view kind = colon == std::string_view::npos ? "" : told.substr(0, colon);
-  const bool other_kind =
-      !kind.empty() && !kind.contains(' ') && std::ranges::find(kCommands, kind) == kCommands.end();
-  const std::string_view subject = kind.empty() || kind.contains(' ') ? told : told.substr(colon + 2);
-  const std::string_view shown_part = subject.substr(0, subject.rfind("… (+"));
-  const std::string screen = words_of(on_screen);
-  if (screen.empty()) return false;
-  if (other_kind) return screen.contains(words_of(shown_part.substr(shown_part.rfind('/') + 1)));
-  const auto agrees = [&](const std::string& words) {
-    return words.starts_with(screen) || (is_cut(told) && screen.starts_with(words)) ||
-           described(on_screen, words);
-  };
-  return agrees(words_of(shown_part)) || agrees(words_of(kind) + words_of(shown_part));
-}
 
 // The one that the answer is for, once its name is known where its runner gives it one.
 Task<OpenPrompt> Answering::open_prompt(AgentName agent, const Answer& asked) {

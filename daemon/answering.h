@@ -34,11 +34,6 @@ struct Answer {
   IfCut if_cut = IfCut::refuse;  // of allow; anything may be refused
 };
 
-// The screen's words for what is asked belong to the prompt that was told: the same letters and digits,
-// whatever stands between them, as far as both are shown; of what is no command, the name of the file or
-// thing.
-bool same_prompt(std::string_view told, std::string_view on_screen);
-
 class Answering {
  public:
   explicit Answering(AnsweringParts parts) : parts_(parts) {}
