@@ -207,7 +207,7 @@ struct Message {
 constexpr std::size_t kMaxSessionId = 512;  // bytes
 constexpr std::size_t kMaxMessageBytes = 64 * 1024;
 
-enum class PermissionAnswer { allow_once, allow_always, deny };
+enum class PermissionAnswer { allow_once, deny };
 
 struct LinkContext {
   Place place = Place::sandbox;

@@ -192,15 +192,13 @@ json codex_turn(const std::string& thread, const Message& message, Permissions p
 
 Result<json> codex_reply(const CodexRequest& request, PermissionAnswer answer) {
   const bool allow = answer != PermissionAnswer::deny;
-  const bool always = answer == PermissionAnswer::allow_always;
   if (request.method == "item/permissions/requestApproval") {
     auto asked = parse_json(request.permissions, "codex");
-    return json{{"permissions", allow && asked ? std::move(*asked) : json::object()},
-                {"scope", always ? "session" : "turn"}};
+    return json{{"permissions", allow && asked ? std::move(*asked) : json::object()}, {"scope", "turn"}};
   }
   if (request.method == "item/commandExecution/requestApproval" ||
       request.method == "item/fileChange/requestApproval") {
-    return json{{"decision", !allow ? "decline" : always ? "acceptForSession" : "accept"}};
+    return json{{"decision", allow ? "accept" : "decline"}};
   }
   return fail(ErrorCode::invalid, "answer", "only a person can answer this", "agentmesh attach");
 }

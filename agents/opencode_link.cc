@@ -335,9 +335,7 @@ Task<> Core::answer(std::shared_ptr<Core> self, std::string id, PermissionAnswer
     co_return fail(ErrorCode::not_found, "answer", "the permission prompt is gone");
   }
 
-  const char* reply = answer == PermissionAnswer::deny           ? "reject"
-                      : answer == PermissionAnswer::allow_always ? "always"
-                                                                 : "once";
+  const char* reply = answer == PermissionAnswer::deny ? "reject" : "once";
   json body{{"reply", reply}};
   if (!reason.empty()) body["message"] = one_line(reason);
   auto sent = co_await self->api_->post("/permission/" + id + "/reply", dump_json(body), self->times_.answer);

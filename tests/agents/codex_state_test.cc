@@ -295,7 +295,6 @@ TEST(CodexLimit, ItsEndIsReadFromTheWords) {
 TEST(CodexReply, IsInTheFormOfItsRequest) {
   CodexRequest request{.method = "item/commandExecution/requestApproval"};
   EXPECT_EQ(*codex_reply(request, PermissionAnswer::allow_once), json({{"decision", "accept"}}));
-  EXPECT_EQ(*codex_reply(request, PermissionAnswer::allow_always), json({{"decision", "acceptForSession"}}));
   EXPECT_EQ(*codex_reply(request, PermissionAnswer::deny), json({{"decision", "decline"}}));
   request.method = "item/permissions/requestApproval";
   request.permissions = R"({"network":true})";
