@@ -6,21 +6,10 @@
 #include <cctype>
 #include <charconv>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::sandbox {
 namespace {
-
-namespace asio = boost::asio;
-using Socket = asio::local::stream_protocol::socket;
-
-constexpr std::size_t kMaxSocketPath = 107;  // sockaddr_un
 
 // Bytes that occur in no UTF-8 text, as the engine wants them: separated by commas.
 constexpr std::string_view kDetachKeys = "%FF,%FE,%FF,%FE";
@@ -38,19 +27,6 @@ std::string lower(std::string_view text) {
 }
 
 std::unexpected<Error> not_http() { return fail(ErrorCode::invalid, "engine", "its answer is not HTTP"); }
-
-Error refusal(const AttachTarget& target, int status) {
-  const std::string what = fmt::format("attach to {} was answered with status {}", target.container, status);
-  if (status == 404) return {ErrorCode::not_found, "engine", "no container " + target.container, ""};
-  if (status == 409) return {ErrorCode::conflict, "engine", what, "it may be paused or on its way out"};
-  return {status < 500 ? ErrorCode::invalid : ErrorCode::unavailable, "engine", what, ""};
-}
-
-Error unreachable(const AttachTarget& target, const boost::system::error_code& error) {
-  return {ErrorCode::unavailable, "engine",
-          fmt::format("cannot reach the engine at {}: {}", target.engine_socket, error.message()),
-          "is the Docker engine running?"};
-}
 
 }  // namespace
 
@@ -108,88 +84,6 @@ Result<bool> ResponseHead::parse(std::size_t end) {
     chunked_ = lower(trim(line.substr(colon + 1))) == "chunked";
   }
   return true;
-}
-
-class AttachStream::Impl {
- public:
-  explicit Impl(asio::any_io_executor executor) : socket(executor), deadline(executor) {}
-
-  Socket socket;
-  asio::steady_timer deadline;
-  std::string ahead;  // bytes that came with the response head
-  bool late = false;
-
-  // Closes the socket when the conversation takes too long, which ends every wait on it.
-  void limit(Millis time) {
-    deadline.expires_after(time);
-    deadline.async_wait([this](boost::system::error_code error) {
-      if (error) return;
-      late = true;
-      boost::system::error_code ignored;
-      socket.close(ignored);
-    });
-  }
-};
-
-AttachStream::AttachStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-AttachStream::~AttachStream() = default;
-
-Task<std::unique_ptr<AttachStream>> AttachStream::open(asio::any_io_executor executor, AttachTarget target) {
-  if (!is_container_reference(target.container)) {
-    co_return fail(ErrorCode::invalid, "engine", "'" + plain_text(target.container) + "' is not a container");
-  }
-  if (target.engine_socket.empty() || target.engine_socket.size() > kMaxSocketPath) {
-    co_return fail(ErrorCode::invalid, "engine",
-                   "'" + target.engine_socket + "' is not the path of a socket");
-  }
-  auto impl = std::make_unique<Impl>(executor);
-  impl->limit(kAttachDeadline);
-  boost::system::error_code error;
-  const auto token = [&error] { return asio::redirect_error(asio::use_awaitable, error); };
-  const std::string request = attach_request(target);
-  co_await impl->socket.async_connect(asio::local::stream_protocol::endpoint(target.engine_socket), token());
-  if (!error) co_await asio::async_write(impl->socket, asio::buffer(request), token());
-  ResponseHead head;
-  Result<bool> complete = false;
-  std::array<char, 4096> chunk{};
-  while (!error && complete && !*complete) {
-    const std::size_t size = co_await impl->socket.async_read_some(asio::buffer(chunk), token());
-    if (!error) complete = head.feed({chunk.data(), size});
-  }
-  if (impl->late) co_return fail(ErrorCode::timeout, "engine", "no answer to attach within 30 s");
-  if (!complete) co_return pass(complete.error());
-  if (error) co_return pass(unreachable(target, error));
-  if (head.status() != 101 && head.status() != 200) co_return pass(refusal(target, head.status()));
-  impl->deadline.cancel();
-  impl->ahead = head.take_rest();
-  co_return std::unique_ptr<AttachStream>(new AttachStream(std::move(impl)));
-}
-
-Task<std::string> AttachStream::read(std::size_t limit) {
-  if (!impl_->ahead.empty()) {
-    std::string bytes = impl_->ahead.substr(0, limit);
-    impl_->ahead.erase(0, bytes.size());
-    co_return bytes;
-  }
-  std::string bytes(limit, '\0');
-  boost::system::error_code error;
-  bytes.resize(co_await impl_->socket.async_read_some(asio::buffer(bytes),
-                                                      asio::redirect_error(asio::use_awaitable, error)));
-  if (!error || error == asio::error::eof) co_return bytes;
-  co_return fail(ErrorCode::unavailable, "engine", "the attach stream broke: " + error.message());
-}
-
-Task<> AttachStream::write(std::string bytes) {
-  boost::system::error_code error;
-  co_await asio::async_write(impl_->socket, asio::buffer(bytes),
-                             asio::redirect_error(asio::use_awaitable, error));
-  if (!error) co_return Result<>{};
-  co_return fail(ErrorCode::unavailable, "engine", "the attach stream broke: " + error.message());
-}
-
-void AttachStream::close() {
-  boost::system::error_code ignored;
-  impl_->socket.close(ignored);
 }
 
 }  // namespace agentmesh::sandbox

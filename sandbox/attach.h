@@ -1,23 +1,17 @@
 #pragma once
-// The engine's hijacked attach stream: a container's terminal as a two-way byte stream over the engine's Unix
-// socket. Raw: for a container with a terminal (Tty) the bytes are the program's own. The request and the
-// parser of its answer are pure, so that the pane relay uses them without Asio. It never starts or ends a
-// container.
+// The words of the engine's hijacked attach stream, a container's terminal as a two-way byte stream over the
+// engine's Unix socket: the request and the parser of its answer. For a container with a terminal (Tty) what
+// follows the answer's head are the program's own bytes. Pure: the pane relay sends and reads.
 
-#include "base/clock.h"
-#include "base/task.h"
+#include "base/result.h"
 
-#include <memory>
-#include <span>
+#include <cstddef>
 #include <string>
 #include <string_view>
-
-#include <boost/asio/any_io_executor.hpp>
 
 namespace agentmesh::sandbox {
 
 constexpr std::size_t kMaxResponseHead = 16 * 1024;  // bytes of status line and header fields
-constexpr Millis kAttachDeadline{30000};             // connect to response head
 
 struct AttachTarget {
   std::string engine_socket;  // path
@@ -50,23 +44,6 @@ class ResponseHead {
   std::string rest_;
   int status_ = 0;
   bool chunked_ = false;
-};
-
-class AttachStream {
- public:
-  // Errors: unavailable (no engine), not_found, conflict (paused or being removed), timeout, invalid.
-  static Task<std::unique_ptr<AttachStream>> open(boost::asio::any_io_executor executor, AttachTarget target);
-  ~AttachStream();
-
-  // At most `limit` bytes, at least one; empty at the end of the stream.
-  Task<std::string> read(std::size_t limit);
-  Task<> write(std::string bytes);
-  void close();
-
- private:
-  class Impl;
-  explicit AttachStream(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace agentmesh::sandbox
