@@ -7,9 +7,9 @@
 #include "base/spawn_logged.h"
 #include "base/steady_clock.h"
 #include "base/text.h"
-#include "daemon/answering.h"
 #include "daemon/control_api.h"
 #include "daemon/crash_report.h"
+#include "daemon/policy_answer.h"
 #include "hub/server.h"
 #include "sandbox/docker_engine.h"
 #include "sandbox/engine_socket.h"
@@ -132,6 +132,9 @@ class Daemon {
         mailbox_(io, {supervisor_, journal_, events_, notifier_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),
         answering_({supervisor_, events_, tmux_, deliverer_, panes_, clock}),
+        policy_answer_({supervisor_, events_, notifier_,
+                        [this](AgentName agent, Answer asked) { return answering_.answer(agent, asked); }},
+                       {}),
         feed_(io.get_executor(), http_, {.socket = engine_socket_, .owner = journal_.owner()},
               feed_handlers()),
         control_parts_{io_,         clock_,         config_,    home_, journal_,      events_,
@@ -155,6 +158,7 @@ class Daemon {
     stopping_ = true;
     events_.add("", "daemon_stopped", "agents go on");
     hub_.stop();
+    policy_answer_.stop();
     notifier_.stop();
     feed_.stop();
     supervisor_.stop();
@@ -221,14 +225,7 @@ class Daemon {
   // Posted: never inside the step that asked.
   asio::awaitable<void> answer(AgentName agent, wd::Answer asked) {
     co_await asio::post(io_, asio::use_awaitable);
-    const bool allow = asked.verdict == wd::Verdict::allow;
-    const auto done = co_await answering_.answer(
-        agent, {.verdict = allow ? agents::PermissionAnswer::allow_once : agents::PermissionAnswer::deny,
-                .reason = "the policy on_permission",
-                .prompt = asked.prompt,
-                .detail = asked.detail,
-                .if_cut = IfCut::answer});
-    if (!done) log_error(done.error());
+    co_await policy_answer_.run(agent, std::move(asked));
   }
 
   std::optional<Usage> used_by(const Entry& entry, RunId run) const {
@@ -290,6 +287,7 @@ class Daemon {
   Supervisor supervisor_;
   Mailbox mailbox_;
   Answering answering_;
+  PolicyAnswer policy_answer_;
   sandbox::EventsFeed feed_;
   ControlParts control_parts_;
   net::HttpServer control_;
