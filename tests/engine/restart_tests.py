@@ -141,6 +141,19 @@ def test_panes_are_known_again_when_the_way_to_tmux_was_lost(bench):
     bench.measured("a message after the way to tmux was lost", eventually(20, taken, "a message arrives")[1], 10, "s")
 
 
+def test_a_state_of_hooks_alone_is_told_to_the_next_daemon(bench):
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name())
+    mesh.kill_daemon()
+    mesh.until_status(name, "idle", limit_s=10)
+    mesh.expect(0, "nudge", name, "ASK for something", "--wait", "10s")
+    mesh.until_status(name, "waiting_permission")
+    mesh.expect(0, "down")
+    mesh.until_status(name, "waiting_permission", limit_s=10)
+    mesh.refused(6, "permission prompt", "nudge", name, "into the prompt", "--wait", "1s")
+    same([entry["kind"] for entry in mesh.record(name)], ["message"], "what it was given")
+
+
 def test_done_agent_stays_ended(bench):
     mesh = bench.mesh(QUICK)
     name = mesh.start(mesh.name())

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <time.h>
@@ -31,7 +32,8 @@
 
 namespace {
 
-constexpr std::size_t kHistory = 200;  // lines painted again after a resize
+constexpr std::size_t kHistory = 200;        // lines painted again after a resize
+constexpr std::int64_t kLookAtHook = 1'000;  // ms; whether a daemon has bound it anew
 
 constexpr char kHelp[] = R"(fake_agent [options]
   --record FILE          one JSON line for each message and each answer to a dialog ($HOME/fake-agent.jsonl)
@@ -289,6 +291,7 @@ class Agent {
       terminal_.say("fake-agent continues after " + std::to_string(recorded()) + " messages");
     }
     hook("session_learned", "fake-session");
+    bound_at_ = hook_bound_at();
     become("idle");
     while (!ended) step();
     return 143;
@@ -344,6 +347,7 @@ class Agent {
     if (crash_at_ != 0) sooner(crash_at_);
     if (turn_ends_ != 0) sooner(turn_ends_);
     if (keys_.waits()) sooner(now_ms() + 50);
+    if (bound_at_ != 0) sooner(now_ms() + kLookAtHook);
     if (looping_) sooner(now_ms() + 100);
     return static_cast<int>(wait);
   }
@@ -359,6 +363,7 @@ class Agent {
       crash(options_.number("--exit", 1), options_.number("--signal", 0));
     if (turn_ends_ != 0 && now_ms() >= turn_ends_) end_turn();
     if (looping_) terminal_.say("$ make test  (round after round, all the same)");
+    tell_again();
     if (ready > 0) return read_input();
     if (ready == 0) act(keys_.quiet());
   }
@@ -453,9 +458,28 @@ class Agent {
     asks_question_ = kind == "question";
     dialog_ = about;
     terminal_.say(asks_question_ ? "? " + about : "! Permission required: " + about);
-    hook(kind + "_asked", "7", about.substr(0, 200));
+    tell_dialog();
     if (options_.has("--titles")) terminal_.title("fake-agent [agentmesh:" + kind + "]");
     paint();
+  }
+
+  void tell_dialog() {
+    hook(asks_question_ ? "question_asked" : "permission_asked", "7", dialog_.substr(0, 200));
+  }
+
+  // A daemon that has bound the socket anew knows nothing of what an earlier one was told.
+  void tell_again() {
+    const std::int64_t bound_at = hook_bound_at();
+    if (bound_at == 0 || bound_at == std::exchange(bound_at_, bound_at)) return;
+    dialog_.empty() ? hook(state_, "") : tell_dialog();
+  }
+
+  // When it was bound, in ns; 0 when it is not there.
+  std::int64_t hook_bound_at() const {
+    const char* path = getenv("AGENTMESH_HOOK");
+    struct stat socket{};
+    if (path == nullptr || options_.has("--no-hooks") || stat(path, &socket) != 0) return 0;
+    return socket.st_ctim.tv_sec * 1'000'000'000 + socket.st_ctim.tv_nsec;
   }
 
   void begin_turn(std::int64_t ms) {
@@ -535,6 +559,7 @@ class Agent {
   std::int64_t crash_at_ = 0;
   std::int64_t turn_ends_ = 0;
   std::int64_t turns_ = 0;
+  std::int64_t bound_at_ = 0;  // the hook's socket, when it was last told to
   bool looping_ = false;
   bool fails_ = false;
   bool asks_question_ = false;
