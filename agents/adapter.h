@@ -137,6 +137,8 @@ struct RunnerFacts {
   // Pressed between the paste and Enter, by tmux's name: moves the cursor off the message's end, where half a
   // word opens a popup that takes Enter for itself, and a backslash makes it a new line. Empty: none.
   std::string_view key_after_paste = {};
+  // Variables that its own channel depends on, besides AGENTMESH_*: nobody may give them another value.
+  std::span<const std::string_view> own_variables = {};
 };
 
 // ---- signals --------------------------------------------------------------------------------------------

@@ -110,6 +110,9 @@ Result<std::string> opencode_config(const LaunchRequest& request) {
 }
 
 const RunnerFacts& OpencodeAdapter::facts() const {
+  // Who may speak to its server.
+  static constexpr std::array<std::string_view, 2> kOwnVariables{"OPENCODE_SERVER_PASSWORD",
+                                                                 "OPENCODE_SERVER_USERNAME"};
   static const RunnerFacts facts{.runner = "opencode",
                                  .memory_bytes = 4ULL << 30,     // about 1 GiB before its first tool runs
                                  .ready_limit = Millis{60'000},  // 3 to 13 s measured, 2 cores shared by many
@@ -117,7 +120,8 @@ const RunnerFacts& OpencodeAdapter::facts() const {
                                  .own_answer = true,
                                  .serves = true,
                                  .tells_permission = true,
-                                 .enter_wait = Millis{150}};
+                                 .enter_wait = Millis{150},
+                                 .own_variables = kOwnVariables};
   return facts;
 }
 

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "daemon/agent_environment.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -208,6 +209,8 @@ Result<AgentSpec> resolve_spec(const config::Config& config, const std::string& 
   const auto adapter = agents::find_adapter(*settings.runner);
   if (!adapter) return pass(adapter.error());
   if (auto checked = no_secrets(settings.env); !checked) return pass(checked.error());
+  if (auto checked = check_environment(settings.env, *settings.runner, place); !checked)
+    return pass(checked.error());
   const bool on_the_host = place == agents::Place::host;
   const auto fits = on_the_host ? no_container_flags(flags) : known_network(*settings.network);
   if (auto served = on_the_host ? Result<void>{} : can_be_served(settings, (*adapter)->facts()); !served)

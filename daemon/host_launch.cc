@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/process.h"
+#include "daemon/agent_environment.h"
 #include "daemon/loopback_port.h"
 
 #include <algorithm>
@@ -97,12 +98,8 @@ Result<host::HolderLaunch> prepare_host_launch(const AgentSpec& spec, const Laun
     launch.http_password = Secret();
   }
   launch.argv = plan->argv;
-  launch.env = plan->env;
-  launch.env.insert(spec.env.begin(), spec.env.end());
-  launch.env["AGENTMESH_AGENT"] = input.name.str();
-  launch.env["AGENTMESH_AGENT_ID"] = input.agent_id;
-  launch.env.merge(handed_on(current_environment()));
-  launch.env.insert({{"TERM", "xterm-256color"}, {"COLORTERM", "truecolor"}, {"LANG", "C.UTF-8"}});
+  launch.env = agent_environment({spec.runner, agents::Place::host, input.name.str(), input.agent_id},
+                                 spec.env, *plan, handed_on(current_environment()));
   return launch;
 }
 

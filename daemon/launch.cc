@@ -1,5 +1,7 @@
 #include "daemon/launch.h"
 
+#include "daemon/agent_environment.h"
+
 namespace agentmesh::daemon {
 namespace {
 
@@ -31,19 +33,12 @@ Result<agents::LaunchPlan> plan_of(const AgentSpec& spec, const LaunchInput& inp
   return (*adapter)->plan(request);
 }
 
-std::map<std::string, std::string> environment_of(const AgentSpec& spec, const LaunchInput& input,
-                                                  const agents::LaunchPlan& plan,
-                                                  const sandbox::Identity& owner) {
-  std::map<std::string, std::string> env = spec.env;
-  env.insert(plan.env.begin(), plan.env.end());
-  env["HOME"] = std::string(sandbox::kHomeTarget);
-  env.emplace("TERM", "xterm-256color");
-  env.emplace("COLORTERM", "truecolor");
-  env.emplace("LANG", "C.UTF-8");
-  env["AGENTMESH_AGENT"] = input.name.str();
-  env["AGENTMESH_AGENT_ID"] = input.agent_id;
-  if (owner.uid == 0) env["IS_SANDBOX"] = "1";
-  return env;
+Environment environment_of(const AgentSpec& spec, const LaunchInput& input, const agents::LaunchPlan& plan,
+                           const sandbox::Identity& owner) {
+  Environment usual{{"HOME", std::string(sandbox::kHomeTarget)}};
+  if (owner.uid == 0) usual["IS_SANDBOX"] = "1";
+  return agent_environment({spec.runner, agents::Place::sandbox, input.name.str(), input.agent_id}, spec.env,
+                           plan, usual);
 }
 
 sandbox::RunSpec run_spec_of(const AgentSpec& spec, const LaunchInput& input, const Home& home,

@@ -85,6 +85,25 @@ TEST(ResolveTest, WhatLooksLikeASecretIsRefused) {
   EXPECT_EQ(describe(spec.error()).find("sk-abc"), std::string::npos);
 }
 
+TEST(ResolveTest, VariablesThatAreOursAreRefusedInBothPlaces) {
+  for (const bool sandbox : {true, false}) {
+    config::AgentSettings flags;
+    flags.sandbox = sandbox;
+    if (sandbox) flags.network = "none";
+    for (const char* name : {"AGENTMESH_HOOK", "OPENCODE_SERVER_PASSWORD"}) {
+      flags.env = {{name, "/nope"}};
+      const auto spec = resolve_spec({}, "demo", flags, "/src");
+      ASSERT_FALSE(spec) << name;
+      EXPECT_EQ(spec.error().code, ErrorCode::invalid);
+      EXPECT_THAT(spec.error().what, HasSubstr(name));
+    }
+    flags.env = {{"OPENCODE_CONFIG_CONTENT", "{}"}, {"HOMEPAGE", "x"}};
+    EXPECT_TRUE(resolve_spec({}, "demo", flags, "/src"));
+    flags.env = {{"HOME", "/elsewhere"}};
+    EXPECT_EQ(resolve_spec({}, "demo", flags, "/src").has_value(), !sandbox);
+  }
+}
+
 config::AgentSettings on_host(std::string runner) {
   config::AgentSettings flags;
   flags.sandbox = false;

@@ -88,6 +88,43 @@ TEST_F(HostLaunchTest, AProgramWithoutAServerHasNeither) {
   EXPECT_FALSE(launch->env.contains("AGENTMESH_HOME"));
 }
 
+// The user's, or nothing.
+std::string value_of(const std::map<std::string, std::string>& environment, const std::string& name) {
+  const auto found = environment.find(name);
+  return found == environment.end() ? "" : found->second;
+}
+
+TEST_F(HostLaunchTest, TheUsersVariablesWinButForOursInBothPlaces) {
+  spec_.runner = "opencode";
+  spec_.env = {{"OPENCODE_CONFIG_CONTENT", "{}"},
+               {"LANG", "de_DE.UTF-8"},
+               {"AGENTMESH_HOOK", "/nope"},
+               {"AGENTMESH_AGENT", "another"},
+               {"AGENTMESH_MORE", "x"}};
+  const auto host = prepare_host_launch(spec_, input_, home_);
+  ASSERT_TRUE(host) << describe(host.error());
+  spec_.place = agents::Place::sandbox;
+  spec_.network = "none";
+  spec_.cpus = 1;
+  spec_.memory_bytes = 1ULL << 30;
+  spec_.pids = 512;
+  input_.image_id = "sha256:0";
+  spec_.env["HOME"] = "/nope";
+  const auto boxed = prepare_launch(spec_, input_, home_,
+                                    sandbox::MountPolicy(sandbox::PolicyFacts{.daemon_uid = ::geteuid()}),
+                                    sandbox::HostCapacity{.cpus = 4, .memory_bytes = 8ULL << 30});
+  ASSERT_TRUE(boxed) << describe(boxed.error());
+  for (const auto& environment : {host->env, boxed->run.environment}) {
+    EXPECT_EQ(value_of(environment, "OPENCODE_CONFIG_CONTENT"), "{}");
+    EXPECT_EQ(value_of(environment, "LANG"), "de_DE.UTF-8");
+    EXPECT_TRUE(value_of(environment, "AGENTMESH_HOOK").ends_with("/hook.sock"));
+    EXPECT_EQ(value_of(environment, "AGENTMESH_AGENT"), "demo");
+    EXPECT_EQ(value_of(environment, "AGENTMESH_MORE"), "");
+    EXPECT_EQ(value_of(environment, "TERM"), "xterm-256color");
+    EXPECT_NE(value_of(environment, "HOME"), "/nope");
+  }
+}
+
 TEST_F(HostLaunchTest, AWorkdirThatIsNoFolderIsAnError) {
   spec_.runner = "custom";
   spec_.command = "true";
