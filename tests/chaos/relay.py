@@ -1,5 +1,5 @@
-"""A socket between the daemon and the engine that passes everything on, and can be told to lose events of the engine or
-to stop at the moment before or after one of the daemon's requests."""
+"""A socket between the daemon and the engine, or the hub, that passes everything on, and can be told to lose events of
+the engine or to stop at the moment before or after one of the daemon's requests."""
 import contextlib
 import re
 import socket
@@ -9,15 +9,20 @@ REQUEST = re.compile(rb"(GET|POST|DELETE|HEAD) (?:/v[0-9.]+)?(/\S*) HTTP/1\.1\r\
 BLOCK = 65536
 
 
+def open_socket(address):
+    """For a path, or a host and a port."""
+    return socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+
+
 class Relay:
-    """`loses(event)`: whether this line of `/events` (bytes) is lost. `before(request)`, `after(request)`: called with
-    `METHOD /path` before a request is passed on, and after the engine's answer to it has come, before that is passed
-    on; true: the connection is cut there."""
+    """Between two paths, or two pairs of host and port. `loses(event)`: whether this line of `/events` (bytes) is lost.
+    `before(request)`, `after(request)`: called with `METHOD /path` before a request is passed on, and after the
+    engine's answer to it has come, before that is passed on; true: the connection is cut there."""
 
     def __init__(self, path, engine_path, loses=None, before=None, after=None):
-        self.path, self.engine_path = str(path), str(engine_path)
+        self.path, self.engine_path = (side if isinstance(side, tuple) else str(side) for side in (path, engine_path))
         self.loses, self.before, self.after = loses, before, after
-        self.server = socket.socket(socket.AF_UNIX)
+        self.server = open_socket(self.path)
 
     def __enter__(self):
         self.server.bind(self.path)
@@ -37,7 +42,7 @@ class Relay:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        engine = socket.socket(socket.AF_UNIX)
+        engine = open_socket(self.engine_path)
         try:
             engine.connect(self.engine_path)
         except OSError:
