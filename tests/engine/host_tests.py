@@ -145,6 +145,24 @@ def test_host_crash_is_named_and_restarted(bench):
     mesh.until_status(name, "idle")
 
 
+def test_host_zero_after_a_limit_is_done(bench):
+    """A custom program that has told a usage limit and ends with 0 is not started again when that is over."""
+    mesh = bench.mesh(QUICK, **NO_ENGINE)
+    name, go_on = mesh.name(), mesh.place / "go-on"
+    program = mesh.place / "limited.py"
+    program.write_text(f"""import os, socket, time
+hook = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+hook.sendto(b'{{"event":"rate_limited","until":"2100-01-01T00:00:00Z"}}', os.environ["AGENTMESH_HOOK"])
+while not os.path.exists("{go_on}"):
+    time.sleep(0.05)
+""")
+    mesh.expect(0, "start", name, "--no-sandbox", "--runner", "custom", "--command", f"exec python3 {program}")
+    mesh.until_status(name, "rate_limited")
+    go_on.touch()
+    mesh.until_status(name, "stopped")
+    same(mesh.agent(name)["exit"]["reason"], "done", "reason")
+
+
 def test_host_missing_program_fails_at_once(bench):
     mesh = bench.mesh(QUICK, **NO_ENGINE)
     name = mesh.name()
