@@ -63,6 +63,7 @@ TEST(ParsePane, WhatIsNotARecordIsRefused) {
 TEST(ParseAllPanes, TheKeeperIsLeftOut) {
   std::string keeper = record("0", "", "", "vm");
   keeper.replace(keeper.find("agentmesh-a"), 11, kKeeperSession);
+  keeper.replace(keeper.find(":1:"), 3, ":0:");  // it has no mark
   const auto panes = parse_all_panes(keeper + "\x1e" + record("0", "", "", "t") + "\x1e");
   ASSERT_TRUE(panes.has_value());
   ASSERT_EQ(panes->size(), 1U);
