@@ -95,7 +95,7 @@ TEST_F(MailboxTest, DeferredMessagesGoOneAfterTheOther) {
   for (const char* text : {"n1", "n2", "n3", "n4"}) ASSERT_TRUE(mesh_.mailbox->defer(name("a"), text));
   mesh_.settle();
   EXPECT_TRUE(line.messages.empty());
-  mesh_.tell("a", SignalKind::idle);
+  mesh_.tell("a", SignalKind::permission_closed);
   ASSERT_TRUE(mesh_.until([&] { return begun.size() == 4; }));
   EXPECT_EQ(begun, (std::vector<std::size_t>{1, 2, 3, 4}));
   EXPECT_EQ(line.messages[0].text, "n1");
@@ -113,7 +113,7 @@ TEST_F(MailboxTest, SoManyMayBeDeferred) {
     const auto third = mesh_.mailbox->defer(name("a"), "3");
     ASSERT_FALSE(third);
     EXPECT_EQ(third.error().code, ErrorCode::exhausted);
-    mesh_.tell("a", SignalKind::idle);
+    mesh_.tell("a", SignalKind::permission_closed);
     mesh_.settle();
   }
   EXPECT_EQ(mesh_.lines["a"].messages.size(), 4U);
@@ -441,6 +441,7 @@ TEST_F(ExpiryTest, WaitsForWhatIsUnderWay) {
       return Delivery{result, result == DeliveryResult::delivered ? "" : "the server is broken"};
     };
     mesh.load();
+    mesh.reports.clear();  // that it was accepted
     ASSERT_TRUE(mesh.until([&] { return !mesh.reports.empty(); }));
     const bool arrived = result == DeliveryResult::delivered;
     EXPECT_EQ(mesh.reports.back().state, arrived ? hub::ItemState::delivered : hub::ItemState::failed);
@@ -456,6 +457,7 @@ TEST_F(ExpiryTest, EndsWhatComesBackUndelivered) {
     return Delivery{DeliveryResult::blocked, "a question is open"};
   };
   mesh_.load();
+  mesh_.reports.clear();  // that it was accepted
   ASSERT_TRUE(mesh_.until([&] { return forgotten(); }));
   mesh_.mailbox->pump(name("a"));
   mesh_.settle();
