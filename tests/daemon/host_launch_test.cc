@@ -111,7 +111,8 @@ TEST_F(HostLaunchTest, TheUsersVariablesWinButForOursInBothPlaces) {
   input_.image_id = "sha256:0";
   spec_.env["HOME"] = "/nope";
   const auto boxed = prepare_launch(spec_, input_, home_,
-                                    sandbox::MountPolicy(sandbox::PolicyFacts{.daemon_uid = ::geteuid()}),
+                                    sandbox::MountPolicy(sandbox::PolicyFacts{
+                                        .agentmesh_home = home_.root.string(), .daemon_uid = ::geteuid()}),
                                     sandbox::HostCapacity{.cpus = 4, .memory_bytes = 8ULL << 30});
   ASSERT_TRUE(boxed) << describe(boxed.error());
   for (const auto& environment : {host->env, boxed->run.environment}) {
