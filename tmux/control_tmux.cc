@@ -426,6 +426,7 @@ Task<Pane> ControlTmux::Impl::open(OpenSpec spec) {
   if (!id) co_return pass(id.error());
   if (auto marked = co_await do_command(mark_pane(*id, spec.session)); !marked)
     co_return pass(marked.error());
+  look_again();  // tmux tells no mark, and who ends it at once must be seen
   co_return co_await look_at(*id);
 }
 
