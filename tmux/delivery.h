@@ -27,7 +27,7 @@ constexpr Millis kProof{2000};  // wait for a change of state after one Enter
 constexpr int kMaxEnters = 3;
 // While the composer is seen empty after an Enter the program has the message, and may be long about it
 // (Gemini looks for a file behind each "@" first): so often the proof is waited for.
-constexpr int kMaxLooks = 30;
+constexpr int kMaxLooks = 90;
 constexpr Millis kHandsOff{3000};  // since a person's last key: sooner, somebody is typing
 
 // The message as it may be typed: C0, C1 and DEL removed except newline and tab (CRLF becomes LF), so that no
