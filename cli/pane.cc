@@ -35,7 +35,7 @@ constexpr std::size_t kBuffer = 64 * 1024;  // bytes on their way, each directio
 constexpr Millis kFirstRetry{100};          // doubles up to kLastRetry
 constexpr Millis kLastRetry{5000};
 constexpr Millis kStartPatience{10000};       // for an engine that does not answer at the start
-constexpr int kPastLines = 2000;              // of the engine's log, shown by the first relay of a container
+constexpr int kPastLines = 2000;              // of the engine's log: what the pane has missed
 constexpr Millis kPastPatience{1000};         // for that log
 constexpr Millis kSilence{2000};              // then a person is told that the engine is away
 constexpr Millis kExitCodeAfterStream{2000};  // from the end of the stream to the exit code
@@ -107,6 +107,7 @@ class Relay {
   void begin_relay();
   void on_log();
   void show_past(std::string past);
+  std::string change_by(std::string_view past) const;
   void stream_ended();
   void send_size();
   void show_program(std::string_view bytes);
@@ -137,7 +138,8 @@ class Relay {
   Time started_ = now();
   Time lost_at_ = now();
   bool attached_once_ = false;
-  bool modes_known_ = false;  // an earlier relay of this container has kept them
+  bool modes_known_ = false;   // an earlier relay of this container has kept them
+  bool log_is_shown_ = false;  // else only its modes and title are taken: the program paints the rest anew
   bool told_ = false;
   std::optional<int> exit_code_;  // of the container; the stream may still hold its last bytes
   std::optional<Time> retry_at_;
@@ -348,19 +350,15 @@ void Relay::begin_relay() {
   first_ = attach_->take_rest();
   stream_ = attach_->take_socket();
   attach_.reset();
-  const bool comes_late = !attached_once_ && !modes_known_;
+  log_is_shown_ = !attached_once_ && !modes_known_;
   attached_once_ = true;
   told_ = false;
   backoff_ = kFirstRetry;
-  if (comes_late) {
-    auto asked = EngineCall::start(
-        options_.engine_socket,
-        sandbox::plain_request(target_, "GET", fmt::format("/logs?stdout=1&stderr=1&tail={}", kPastLines)));
-    if (asked) log_.emplace(std::move(*asked));
-    log_until_ = now() + kPastPatience;
-  } else {
-    show_past("");
-  }
+  auto asked = EngineCall::start(
+      options_.engine_socket,
+      sandbox::plain_request(target_, "GET", fmt::format("/logs?stdout=1&stderr=1&tail={}", kPastLines)));
+  if (asked) log_.emplace(std::move(*asked));
+  log_until_ = now() + kPastPatience;
   // A program paints anew when its size changes: there and back.
   const TerminalSize size = terminal_.size();
   sizes_ = {{size.rows > 1 ? size.rows - 1 : 2, size.columns}, size};
@@ -381,9 +379,20 @@ void Relay::show_past(std::string past) {
   char chunk[16 * 1024];
   const ssize_t got = past.empty() ? 0 : ::recv(stream_.get(), chunk, sizeof chunk, 0);
   if (got > 0) first_.append(chunk, static_cast<std::size_t>(got));
-  past += first_.substr(overlap(past, first_));
+  if (log_is_shown_) {
+    past += first_.substr(overlap(past, first_));
+  } else {
+    past = change_by(past) + first_;
+  }
   first_.clear();
   show_program(past);
+}
+
+// A title or a mode that was set while nobody was attached is not painted anew with the rest.
+std::string Relay::change_by(std::string_view past) const {
+  PaneModes now = modes_;
+  now.feed(past);
+  return now.replay_onto(modes_);
 }
 
 void Relay::on_stream() {

@@ -42,9 +42,11 @@ std::string PaneModes::marked(std::string_view bytes, pid_t relay) {
   return shown;
 }
 
-bool PaneModes::brackets_pastes() const {
-  const auto mode = private_modes_.find(kBracketedPaste);
-  return mode != private_modes_.end() && mode->second;
+bool PaneModes::brackets_pastes() const { return is_on(kBracketedPaste); }
+
+bool PaneModes::is_on(int mode) const {
+  const auto known = private_modes_.find(mode);
+  return known == private_modes_.end() ? kOnAtFirst.contains(mode) : known->second;
 }
 
 void PaneModes::take(char c) {
@@ -145,20 +147,31 @@ void PaneModes::reset() {
 }
 
 std::string PaneModes::replay() const {
+  std::string text = replay_onto(PaneModes{});
+  return text.size() <= kMaxModesText ? text : "";
+}
+
+std::string PaneModes::replay_onto(const PaneModes& before) const {
   std::string text;
+  std::set<int> modes;
+  for (const PaneModes* either : {this, &before}) {
+    for (const auto& [mode, on] : either->private_modes_) modes.insert(mode);
+  }
   // The alternate screens come first: they have modes of their own.
   for (const bool screens : {true, false}) {
-    for (const auto& [mode, on] : private_modes_) {
+    for (const int mode : modes) {
       const bool screen = mode == 47 || mode == 1047 || mode == 1049;
-      if (screen != screens || on == kOnAtFirst.contains(mode)) continue;
-      text += "\x1b[?" + std::to_string(mode) + (on ? "h" : "l");
+      if (screen != screens || is_on(mode) == before.is_on(mode)) continue;
+      text += "\x1b[?" + std::to_string(mode) + (is_on(mode) ? "h" : "l");
     }
   }
-  if (keypad_) text += "\x1b=";
-  if (!cursor_style_.empty()) text += "\x1b[" + cursor_style_ + "q";
-  if (!modify_keys_.empty()) text += "\x1b[" + modify_keys_ + "m";
-  if (!title_.empty()) text += "\x1b]2;" + title_ + "\a";
-  return text.size() <= kMaxModesText ? text : "";
+  if (keypad_ != before.keypad_) text += keypad_ ? "\x1b=" : "\x1b>";
+  if (cursor_style_ != before.cursor_style_)
+    text += "\x1b[" + (cursor_style_.empty() ? "0 " : cursor_style_) + "q";
+  if (modify_keys_ != before.modify_keys_)
+    text += "\x1b[" + (modify_keys_.empty() ? ">4" : modify_keys_) + "m";
+  if (title_ != before.title_) text += "\x1b]2;" + title_ + "\a";
+  return text;
 }
 
 std::size_t overlap(std::string_view past, std::string_view seen) {

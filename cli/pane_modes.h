@@ -25,8 +25,11 @@ class PaneModes {
   bool changed() const { return changed_; }
   // The escape sequences that set a fresh terminal to these modes.
   std::string replay() const;
+  // The same for a terminal that is in the modes of `before`.
+  std::string replay_onto(const PaneModes& before) const;
 
  private:
+  bool is_on(int mode) const;
   bool brackets_pastes() const;
   enum class State { ground, escape, csi, osc, string };
   void take(char c);

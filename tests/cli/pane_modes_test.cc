@@ -95,6 +95,23 @@ TEST(PaneModes, AReplayReadBackIsTheSame) {
   EXPECT_EQ(replayed(first), first);
 }
 
+PaneModes after(std::string_view bytes) {
+  PaneModes modes;
+  modes.feed(bytes);
+  return modes;
+}
+
+TEST(PaneModes, OntoATerminalThatHasShownMoreItSaysWhatChanged) {
+  const PaneModes before = after("\x1b[?2004h\x1b[?25l\x1b=\x1b[4 q\x1b[>4;2m\x1b]2;busy\a");
+  EXPECT_EQ(before.replay_onto(before), "");
+  PaneModes now = before;
+  now.feed("\x1b]2;ready\a");
+  EXPECT_EQ(now.replay_onto(before), "\x1b]2;ready\a");
+  now.feed("\x1b[?2004l\x1b[?25h\x1b[?1049h\x1b>");
+  EXPECT_EQ(now.replay_onto(before), "\x1b[?1049h\x1b[?25h\x1b[?2004l\x1b>\x1b]2;ready\a");
+  EXPECT_EQ(after("").replay_onto(before), "\x1b[?25h\x1b[?2004l\x1b>\x1b[0 q\x1b[>4m\x1b]2;\a");
+}
+
 TEST(PaneModes, LongAndBrokenSequencesAreBounded) {
   EXPECT_LE(replayed("\x1b]2;" + std::string(1'000'000, 'x') + "\a").size(), kMaxModesText);
   EXPECT_EQ(replayed("\x1b[?" + std::string(100'000, '1') + "h"), "");
