@@ -10,6 +10,7 @@
 
 #include <sys/wait.h>
 #include <thread>
+#include <type_traits>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -39,6 +40,27 @@ Error no_daemon(const Error& error) {
   }
   if (error.code != ErrorCode::unavailable) return error;
   return Error{error.code, "daemon", "the daemon cannot be reached: " + error.what, "agentmesh up"};
+}
+
+// The body of a 2xx answer.
+Result<std::string> body_of(Result<ControlReply> answer) {
+  if (!answer) return pass(no_daemon(answer.error()));
+  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
+  return std::move(answer->body);
+}
+
+Result<nlohmann::json> json_of(const Result<std::string>& text) {
+  if (!text) return pass(text.error());
+  return parse_json(*text, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
+}
+
+// Once more when no daemon ran and one was started.
+template <class Attempt>
+std::invoke_result_t<Attempt> with_daemon(const daemon::Home& home, IfDown if_down, Attempt attempt) {
+  auto outcome = attempt();
+  if (outcome || outcome.error().code != ErrorCode::unavailable || if_down == IfDown::fail) return outcome;
+  if (auto up = ensure_daemon(home); !up) return pass(up.error());
+  return attempt();
 }
 
 // False: none runs. Errors: timeout, one runs and hangs.
@@ -115,20 +137,13 @@ Result<SentRequest> ask(std::string_view method, std::string path, const nlohman
   if (!where) return pass(where.error());
   ControlRequest request = request_to(*where, method, std::move(path));
   request.body = dump_json(body);
-  auto sent = send_request(request);
-  if (!sent && sent.error().code == ErrorCode::unavailable) {
-    if (auto up = ensure_daemon(*where); !up) return pass(up.error());
-    sent = send_request(std::move(request));
-  }
+  auto sent = with_daemon(*where, IfDown::start, [&] { return send_request(request); });
   if (!sent) return pass(no_daemon(sent.error()));
   return sent;
 }
 
 Result<nlohmann::json> answer_to(const SentRequest& sent) {
-  const auto answer = read_reply(sent, kMaxAnswer, nullptr);
-  if (!answer) return pass(no_daemon(answer.error()));
-  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
-  return parse_json(answer->body, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
+  return json_of(body_of(read_reply(sent, kMaxAnswer, nullptr)));
 }
 
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down) {
@@ -136,20 +151,11 @@ Result<std::string> call(std::string_view method, std::string path, std::string 
   if (!where) return pass(where.error());
   ControlRequest request = request_to(*where, method, std::move(path));
   request.body = std::move(body);
-  auto answer = exchange(request, kMaxAnswer, nullptr);
-  if (!answer && answer.error().code == ErrorCode::unavailable && if_down == IfDown::start) {
-    if (auto up = ensure_daemon(*where); !up) return pass(up.error());
-    answer = exchange(request, kMaxAnswer, nullptr);
-  }
-  if (!answer) return pass(no_daemon(answer.error()));
-  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
-  return std::move(answer->body);
+  return body_of(with_daemon(*where, if_down, [&] { return exchange(request, kMaxAnswer, nullptr); }));
 }
 
 Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body) {
-  const auto text = call(method, std::move(path), body.is_null() ? "" : dump_json(body), IfDown::start);
-  if (!text) return pass(text.error());
-  return parse_json(*text, "daemon", {.bytes = kMaxAnswer, .depth = kMaxJsonDepth});
+  return json_of(call(method, std::move(path), body.is_null() ? "" : dump_json(body), IfDown::start));
 }
 
 Result<void> stream(std::string path, Lines lines,
@@ -169,10 +175,8 @@ Result<void> stream(std::string path, Lines lines,
   };
   ControlRequest request = request_to(*where, "GET", std::move(path));
   if (lines == Lines::followed) request.silence.reset();
-  const auto answer = exchange(std::move(request), kMaxAnswer, take);
-  if (!answer) return pass(no_daemon(answer.error()));
-  if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
-  return {};
+  const auto ended = body_of(exchange(std::move(request), kMaxAnswer, take));
+  return ended ? Result<void>{} : pass(ended.error());
 }
 
 std::string percent_encode(std::string_view text) {
