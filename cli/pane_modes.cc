@@ -32,9 +32,10 @@ std::string PaneModes::marked(std::string_view bytes, pid_t relay) {
   std::string shown;
   bool changed = false;
   for (const char& c : bytes) {
+    const bool plain = state_ == State::ground;
     changed = feed({&c, 1}) || changed;
     shown += c;
-    if (brackets_pastes() == marked_ || state_ != State::ground) continue;
+    if (plain || state_ != State::ground || brackets_pastes() == marked_) continue;  // no sequence's end
     marked_ = !marked_;
     shown += tmux::paste_mark(marked_ ? tmux::Brackets::on : tmux::Brackets::off, relay);
   }

@@ -50,6 +50,30 @@ std::unexpected<Error> bad_record(std::string_view record) {
               "unexpected pane record '" + plain_text(record.substr(0, 200)) + "'");
 }
 
+Result<Pane> pane_of(std::string_view record, const std::vector<std::string_view>& fields) {
+  if (fields.size() != kFieldCount) return bad_record(record);
+  const Result<PaneId> id = parse_pane_id(fields[0]);
+  std::optional<std::int64_t> numbers[kFieldCount];
+  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) numbers[i] = number(fields[i]);
+  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) {
+    if (!numbers[i]) return bad_record(record);
+  }
+  if (!id || fields[1].empty()) return bad_record(record);
+  Pane pane{.session = std::string(fields[1]),
+            .id = *id,
+            .pid = static_cast<pid_t>(*numbers[3]),
+            .dead = *numbers[4] != 0,
+            .in_mode = *numbers[7] != 0,
+            .attached = static_cast<int>(*numbers[8]),
+            .size = {static_cast<int>(*numbers[9]), static_cast<int>(*numbers[10])},
+            .painted_s = *numbers[11],
+            .brackets_pastes = *numbers[12] != 0,
+            .title = to_utf8(fields[13])};
+  if (pane.dead && !fields[5].empty()) pane.exit_status = numbers[5];
+  if (pane.dead && !fields[6].empty()) pane.signal = numbers[6];
+  return pane;
+}
+
 // Ours, one of each session: the newest. The others are a person's, or an older one of ours that was moved
 // away and back.
 template <class Records>
@@ -57,9 +81,10 @@ Result<std::vector<Pane>> collect(const Records& records) {
   std::map<std::string, Pane> panes;
   for (const std::string_view record : records) {
     if (record.empty()) continue;
-    Result<Pane> pane = parse_pane(record);
+    const auto fields = fields_of(record);
+    Result<Pane> pane = pane_of(record, fields);
     if (!pane) return pass(std::move(pane.error()));
-    if (fields_of(record)[kMark] != "1") continue;
+    if (fields[kMark] != "1") continue;
     const auto [newest, first] = panes.try_emplace(pane->session, *pane);
     if (!first && newest->second.id < pane->id) newest->second = *pane;
   }
@@ -86,30 +111,7 @@ std::string has_mark_of(const std::string& session) { return "#{==:#{@agentmesh-
 
 std::string all_panes_format() { return "#{S:#{W:#{P:" + pane_format() + kRecord + "}}}"; }
 
-Result<Pane> parse_pane(std::string_view record) {
-  const std::vector<std::string_view> fields = fields_of(record);
-  if (fields.size() != kFieldCount) return bad_record(record);
-  const Result<PaneId> id = parse_pane_id(fields[0]);
-  std::optional<std::int64_t> numbers[kFieldCount];
-  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) numbers[i] = number(fields[i]);
-  for (std::size_t i = 2; i + 1 < kFieldCount; ++i) {
-    if (!numbers[i]) return bad_record(record);
-  }
-  if (!id || fields[1].empty()) return bad_record(record);
-  Pane pane{.session = std::string(fields[1]),
-            .id = *id,
-            .pid = static_cast<pid_t>(*numbers[3]),
-            .dead = *numbers[4] != 0,
-            .in_mode = *numbers[7] != 0,
-            .attached = static_cast<int>(*numbers[8]),
-            .size = {static_cast<int>(*numbers[9]), static_cast<int>(*numbers[10])},
-            .painted_s = *numbers[11],
-            .brackets_pastes = *numbers[12] != 0,
-            .title = to_utf8(fields[13])};
-  if (pane.dead && !fields[5].empty()) pane.exit_status = numbers[5];
-  if (pane.dead && !fields[6].empty()) pane.signal = numbers[6];
-  return pane;
-}
+Result<Pane> parse_pane(std::string_view record) { return pane_of(record, fields_of(record)); }
 
 Result<std::vector<Pane>> parse_all_panes(std::string_view value) { return collect(split(value, kRecord)); }
 Result<std::vector<Pane>> parse_pane_lines(std::string_view text) { return collect(split(text, '\n')); }
