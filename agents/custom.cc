@@ -1,5 +1,6 @@
 #include "agents/custom.h"
 
+#include "agents/held_prompts.h"
 #include "agents/hook.h"
 #include "agents/throttle.h"
 #include "base/text.h"
@@ -19,10 +20,6 @@ namespace {
 constexpr Millis kSilentStart{2'000};
 // Activity is told at most this often.
 constexpr Millis kActivityEvery{1'000};
-
-bool is_prompt(SignalKind kind) {
-  return kind == SignalKind::permission_asked || kind == SignalKind::question_asked;
-}
 
 SignalKind closed_by(SignalKind prompt) {
   return prompt == SignalKind::permission_asked ? SignalKind::permission_closed : SignalKind::question_closed;

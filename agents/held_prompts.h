@@ -16,6 +16,11 @@ namespace agentmesh::agents {
 
 constexpr std::size_t kMaxHeldPrompts = 16;  // further ones are held when their hooks tell them again
 
+// The program asks a person for something.
+inline bool is_prompt(SignalKind kind) {
+  return kind == SignalKind::permission_asked || kind == SignalKind::question_asked;
+}
+
 struct HeldPrompt {
   enum class Stage {
     open,

@@ -213,9 +213,6 @@ class TerminalLink final : public Link {
     const std::string name = std::filesystem::path(datagram.sender).filename().string();
     return name == "." || name == ".." ? std::string() : name;
   }
-  static bool asks_kind(SignalKind kind) {
-    return kind == SignalKind::permission_asked || kind == SignalKind::question_asked;
-  }
   static bool asks(Sense sense) { return sense == Sense::permission || sense == Sense::question; }
   bool by_hooks() const { return !file_word_.has_value(); }
   bool asked_by_file() const { return file_word_ && asks(file_word_->sense); }
@@ -296,7 +293,7 @@ class TerminalLink final : public Link {
       throttle_.tell({SignalKind::ready, std::string(to_string(rung))});
     }
     for (Signal& signal : signals) {
-      if (asks_kind(signal.kind)) told_prompt_ = signal.id;
+      if (is_prompt(signal.kind)) told_prompt_ = signal.id;
       throttle_.tell(std::move(signal));
     }
     if (asked && !asks(fold_.sense())) shown_gone(rung);
