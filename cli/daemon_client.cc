@@ -44,7 +44,7 @@ Error no_daemon(const Error& error) {
 
 // The body of a 2xx answer.
 Result<std::string> body_of(Result<ControlReply> answer) {
-  if (!answer) return pass(no_daemon(answer.error()));
+  if (!answer) return pass(answer.error());
   if (answer->status / 100 != 2) return pass(net::error_from_reply(answer->status, answer->body));
   return std::move(answer->body);
 }
@@ -58,9 +58,12 @@ Result<nlohmann::json> json_of(const Result<std::string>& text) {
 template <class Attempt>
 std::invoke_result_t<Attempt> with_daemon(const daemon::Home& home, IfDown if_down, Attempt attempt) {
   auto outcome = attempt();
-  if (outcome || outcome.error().code != ErrorCode::unavailable || if_down == IfDown::fail) return outcome;
-  if (auto up = ensure_daemon(home); !up) return pass(up.error());
-  return attempt();
+  if (!outcome && outcome.error().code == ErrorCode::unavailable && if_down == IfDown::start) {
+    if (auto up = ensure_daemon(home); !up) return pass(up.error());  // it says itself why not
+    outcome = attempt();
+  }
+  if (!outcome) return pass(no_daemon(outcome.error()));
+  return outcome;
 }
 
 // False: none runs. Errors: timeout, one runs and hangs.
@@ -137,13 +140,13 @@ Result<SentRequest> ask(std::string_view method, std::string path, const nlohman
   if (!where) return pass(where.error());
   ControlRequest request = request_to(*where, method, std::move(path));
   request.body = dump_json(body);
-  auto sent = with_daemon(*where, IfDown::start, [&] { return send_request(request); });
-  if (!sent) return pass(no_daemon(sent.error()));
-  return sent;
+  return with_daemon(*where, IfDown::start, [&] { return send_request(request); });
 }
 
 Result<nlohmann::json> answer_to(const SentRequest& sent) {
-  return json_of(body_of(read_reply(sent, kMaxAnswer, nullptr)));
+  auto answer = read_reply(sent, kMaxAnswer, nullptr);
+  if (!answer) return pass(no_daemon(answer.error()));
+  return json_of(body_of(std::move(answer)));
 }
 
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down) {
@@ -175,7 +178,9 @@ Result<void> stream(std::string path, Lines lines,
   };
   ControlRequest request = request_to(*where, "GET", std::move(path));
   if (lines == Lines::followed) request.silence.reset();
-  const auto ended = body_of(exchange(std::move(request), kMaxAnswer, take));
+  auto answer = exchange(std::move(request), kMaxAnswer, take);
+  if (!answer) return pass(no_daemon(answer.error()));
+  const auto ended = body_of(std::move(answer));
   return ended ? Result<void>{} : pass(ended.error());
 }
 
