@@ -1,10 +1,11 @@
 #include "agents/link_work.h"
 
+#include "base/spawn_logged.h"
+
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -21,7 +22,7 @@ void run_for(std::shared_ptr<void> owner, const asio::any_io_executor& executor,
         co_await std::move(inner);
         (void)self;
       }(std::move(owner), std::move(work)),
-      asio::bind_cancellation_slot(stop.slot(), asio::detached));
+      asio::bind_cancellation_slot(stop.slot(), logged("link")));
 }
 
 asio::awaitable<void> pause(Millis time) {

@@ -17,13 +17,12 @@ extern "C" {
 }
 
 #include "base/files.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 
 #include <sys/wait.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/readable_pipe.hpp>
@@ -227,9 +226,9 @@ Task<Output> run(asio::any_io_executor executor, Command command) {
   if (!program) co_return pass(no_program(command.argv[0]));
   auto state = std::make_shared<Running>(executor, command.kill);
   if (auto started = launch(state, command, *program); !started) co_return pass(started.error());
-  asio::co_spawn(executor, feed(state, std::move(command.input)), asio::detached);
-  asio::co_spawn(executor, drain(state, state->out, state->output.out, command.max_output), asio::detached);
-  asio::co_spawn(executor, drain(state, state->err, state->output.err, command.max_output), asio::detached);
+  spawn_logged(executor, "process", feed(state, std::move(command.input)));
+  spawn_logged(executor, "process", drain(state, state->out, state->output.out, command.max_output));
+  spawn_logged(executor, "process", drain(state, state->err, state->output.err, command.max_output));
   watch(state, command.deadline);
   boost::system::error_code ec;
   co_await state->finished.async_wait(asio::redirect_error(asio::use_awaitable, ec));

@@ -1,6 +1,8 @@
 // image build, pull and list: straight to the engine, without the daemon.
 #include "base/files.h"
+#include "base/log.h"
 #include "base/process.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/daemon_client.h"
@@ -12,7 +14,6 @@
 
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
@@ -40,8 +41,9 @@ Result<T> with_engine(const std::function<Task<T>(sandbox::Engine&)>& conversati
   net::HttpClient http(io.get_executor());
   sandbox::DockerEngine engine(http, {.socket = *socket, .deadline = config->engine.deadline});
   Result<T> answer = fail(ErrorCode::internal, "engine", "no answer");
-  boost::asio::co_spawn(io, conversation(engine), [&](std::exception_ptr problem, Result<T> got) {
-    if (!problem) answer = std::move(got);
+  log_to_stderr(LogLevel::warn);
+  spawn_logged(io, "engine", conversation(engine), [&](Result<T> got) {
+    answer = std::move(got);
     io.stop();
   });
   io.run();

@@ -1,12 +1,11 @@
 #include "daemon/effects.h"
 
+#include "base/spawn_logged.h"
 #include "daemon/host_launch.h"
 #include "daemon/kill.h"
 #include "daemon/observer.h"
 #include "sandbox/image.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
@@ -65,8 +64,7 @@ Task<> Effects::prepare(AgentFolders folders) {
   if (!aside) co_return pass(aside.error());
   const auto executor = co_await boost::asio::this_coro::executor;
   for (const std::filesystem::path& folder : *aside) {
-    boost::asio::co_spawn(executor, remove_aside(parts_.offload, folders.home, folder),
-                          boost::asio::detached);
+    spawn_logged(executor, "home", remove_aside(parts_.offload, folders.home, folder));
   }
   co_return Result<void>{};
 }

@@ -1,9 +1,10 @@
 #include "daemon/engine_inquiry.h"
 
+#include "base/spawn_logged.h"
+
 #include <chrono>
 #include <list>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -38,8 +39,8 @@ EngineInquiry::EngineInquiry(asio::io_context& io, Ask ask, Patience patience)
 void EngineInquiry::begin() {
   if (state_->asked) return;
   state_->asked = Steady::now();
-  asio::co_spawn(io_, ask_(), [state = state_](std::exception_ptr, EngineFacts facts) {
-    state->last = std::move(facts);
+  spawn_logged(io_, "engine", ask_(), [state = state_](Result<EngineFacts> facts) {
+    state->last = facts ? std::move(*facts) : EngineFacts{};
     state->asked.reset();
     for (asio::steady_timer* timer : state->waiting) timer->cancel();
   });

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include <boost/asio/co_spawn.hpp>
-
 namespace agentmesh::daemon {
 
 namespace asio = boost::asio;
@@ -101,29 +99,26 @@ void HubLink::enroll(Entry& entry) {
   hub::Registration registration{
       .name = name.str(), .host = host_, .runner = entry.spec.runner, .model = entry.spec.model};
   if (!entry.agent_id.empty()) registration.agent_id = entry.agent_id;
-  asio::co_spawn(io_, client_.register_agent(std::move(registration)),
-                 [this, name, guard = std::weak_ptr<int>(alive_)](const std::exception_ptr& escaped,
-                                                                  Result<hub::Registered> registered) {
-                   log_escaped("hub", escaped);
-                   if (escaped) registered = fail(ErrorCode::internal, "hub", "an unexpected exception");
-                   if (guard.expired()) return;
-                   enrolling_.erase(name.str());
-                   Entry* known = supervisor_->find(name.str());
-                   if (known == nullptr) return;
-                   if (!registered) {
-                     log_warn("hub", "{} is not registered: {}", name.str(), describe(registered.error()));
-                     return;
-                   }
-                   enrolled_.insert(name.str());
-                   if (known->agent_id != registered->agent_id) {
-                     known->agent_id = registered->agent_id;
-                     if (auto saved = journal_.save_agent_id(name, known->agent_id); !saved)
-                       log_error(saved.error());
-                   }
-                   told_.erase(name.str());
-                   put_state(*known);
-                   supervisor_->note_change();
-                 });
+  spawn_logged(io_, "hub", client_.register_agent(std::move(registration)),
+               [this, name, guard = std::weak_ptr<int>(alive_)](const Result<hub::Registered>& registered) {
+                 if (guard.expired()) return;
+                 enrolling_.erase(name.str());
+                 Entry* known = supervisor_->find(name.str());
+                 if (known == nullptr) return;
+                 if (!registered) {
+                   log_warn("hub", "{} is not registered: {}", name.str(), describe(registered.error()));
+                   return;
+                 }
+                 enrolled_.insert(name.str());
+                 if (known->agent_id != registered->agent_id) {
+                   known->agent_id = registered->agent_id;
+                   if (auto saved = journal_.save_agent_id(name, known->agent_id); !saved)
+                     log_error(saved.error());
+                 }
+                 told_.erase(name.str());
+                 put_state(*known);
+                 supervisor_->note_change();
+               });
 }
 
 void HubLink::changed(Entry& entry) {

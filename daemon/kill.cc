@@ -1,12 +1,11 @@
 #include "daemon/kill.h"
 
 #include "base/log.h"
+#include "base/spawn_logged.h"
 
 #include <memory>
 #include <signal.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -44,7 +43,7 @@ asio::awaitable<void> lift_later(sandbox::Engine& engine, std::string id,
 Task<> kill_container(sandbox::Engine& engine, std::string id, Millis patience) {
   const auto executor = co_await asio::this_coro::executor;
   const auto late = std::make_shared<asio::steady_timer>(executor, patience);
-  asio::co_spawn(executor, lift_later(engine, id, late), asio::detached);
+  spawn_logged(executor, "kill", lift_later(engine, id, late));
   auto done = co_await killed(engine, id);
   late->cancel();
   // Another error than the engine's own would meet the next request too.

@@ -5,7 +5,6 @@
 #include "base/spawn_logged.h"
 #include "base/text.h"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -309,14 +308,12 @@ asio::awaitable<Sent> Mailbox::send_by(AgentName agent, std::string text,
 }
 
 void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
-  asio::co_spawn(io_, watchdogs_nudge(agent),
-                 [this, agent, run = nudge.run, owner = std::weak_ptr<int>(alive_)](
-                     const std::exception_ptr& escaped, wd::Delivery delivery) {
-                   log_escaped("nudge", escaped);
-                   if (owner.expired()) return;
-                   parts_.supervisor.feed(agent,
-                                          wd::NudgeResult{run, escaped ? wd::Delivery::failed : delivery});
-                 });
+  spawn_logged(io_, "nudge", watchdogs_nudge(agent),
+               [this, agent, run = nudge.run,
+                owner = std::weak_ptr<int>(alive_)](const Result<wd::Delivery>& delivery) {
+                 if (owner.expired()) return;
+                 parts_.supervisor.feed(agent, wd::NudgeResult{run, delivery.value_or(wd::Delivery::failed)});
+               });
 }
 
 asio::awaitable<wd::Delivery> Mailbox::watchdogs_nudge(AgentName agent) {

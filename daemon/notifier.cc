@@ -4,13 +4,13 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/secret.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "config/webhook_url.h"
 
 #include <algorithm>
 #include <array>
 
-#include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -120,14 +120,10 @@ void NotifyChannel::stop() {
 
 void NotifyChannel::pump() {
   while (auto notice = queue_.next(clock_.now())) {
-    asio::co_spawn(io_, send_(*notice),
-                   [this, notice = *notice, guard = std::weak_ptr<int>(alive_)](std::exception_ptr problem,
-                                                                                Result<void> done) {
-                     if (guard.expired()) return;
-                     if (problem)
-                       done = fail(ErrorCode::internal, std::string(kStage), "an unexpected exception");
-                     sent(notice, done);
-                   });
+    spawn_logged(io_, std::string(kStage), send_(*notice),
+                 [this, notice = *notice, guard = std::weak_ptr<int>(alive_)](const Result<>& done) {
+                   if (!guard.expired()) sent(notice, done);
+                 });
   }
   timer_.cancel();
   const auto wake = queue_.next_wake();
@@ -217,13 +213,13 @@ void Notifier::stop() {
 
 // Nobody attached, or a session that is gone, is no failure; a tmux that is away has an event of its own.
 void Notifier::on_terminals(const Notice& notice, bool desktop) {
-  const auto ignore = [](std::exception_ptr, Result<void>) {};
+  const auto ignore = [](const Result<>&) {};
   const std::string session = notice.agent.empty() ? "" : "agentmesh-" + notice.agent;
-  asio::co_spawn(io_, tmux_.announce(session, "agentmesh: " + summary_of(notice)), ignore);
+  spawn_logged(io_, std::string(kStage), tmux_.announce(session, "agentmesh: " + summary_of(notice)), ignore);
   if (!desktop) return;
   std::string title = notice.agent.empty() ? "" : notice.agent + " ";
   title += phrase_of(notice.kind);
-  asio::co_spawn(io_, tmux_.notify_desktop(std::move(title), notice.text), ignore);
+  spawn_logged(io_, std::string(kStage), tmux_.notify_desktop(std::move(title), notice.text), ignore);
 }
 
 }  // namespace agentmesh::daemon

@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "daemon/signals.h"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -477,12 +476,12 @@ void Supervisor::died(const AgentName& name, RunId run, const sandbox::Container
     feed(name, wd::ContainerDied{run, code, false});
     return;
   }
-  asio::co_spawn(world_.io, world_.engine.inspect(event.container_id),
-                 [this, name, run, code, guard = std::weak_ptr<int>(alive_)](
-                     std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {
-                   if (!guard.expired())
-                     feed(name, wd::ContainerDied{run, code, details && details->oom_killed});
-                 });
+  spawn_logged(world_.io, "inspect", world_.engine.inspect(event.container_id),
+               [this, name, run, code,
+                guard = std::weak_ptr<int>(alive_)](const Result<sandbox::ContainerDetails>& details) {
+                 if (!guard.expired())
+                   feed(name, wd::ContainerDied{run, code, details && details->oom_killed});
+               });
 }
 
 void Supervisor::on_engine_connected() {
@@ -610,10 +609,10 @@ void Supervisor::reap_orphans(const Sight& sight) {
       if (now - since < kOrphanGrace) continue;
       world_.events.add(name, "reaped",
                         fmt::format("{} belongs to no agent", run.container_id.substr(0, 12)));
-      asio::co_spawn(world_.io, world_.effects.remove_stray(run.container_id),
-                     [](std::exception_ptr, Result<void> done) {
-                       if (!done) log_error(done.error());
-                     });
+      spawn_logged(world_.io, "reap", world_.effects.remove_stray(run.container_id),
+                   [](const Result<>& done) {
+                     if (!done) log_error(done.error());
+                   });
     }
   }
   orphans_[sight.place] = std::move(still);

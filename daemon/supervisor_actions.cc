@@ -4,13 +4,11 @@
 #include "base/spawn_logged.h"
 #include "daemon/supervisor.h"
 
-#include <boost/asio/co_spawn.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
 namespace {
 
-namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 template <class... Ts>
@@ -65,13 +63,11 @@ void Supervisor::perform(Entry& entry, const wd::Action& action) {
             engine_effect(entry, wd::Effect::close_pane, entry.agent.run, world_.panes.close(name));
           },
           [&](const wd::WriteCrashReport& report) {
-            asio::co_spawn(world_.io, hooks_.report(entry, report),
-                           [this, name, run = report.run,
-                            guard = std::weak_ptr<int>(alive_)](const std::exception_ptr& escaped) {
-                             log_escaped("crash report", escaped);
-                             if (!guard.expired())
-                               feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
-                           });
+            spawn_logged(world_.io, "crash report", hooks_.report(entry, report),
+                         [this, name, run = report.run, guard = std::weak_ptr<int>(alive_)](const Result<>&) {
+                           if (!guard.expired())
+                             feed(name, wd::EffectDone{wd::Effect::write_report, run, ""});
+                         });
           },
           [&](const wd::Look&) { request_look(); },
           [&](const wd::Probe& a) { probe(entry, a); },
@@ -111,18 +107,17 @@ void Supervisor::create(Entry& entry, const wd::Create& action) {
                     .conversation = conversation,
                     .session_id = entry.session_id,
                     .agent_id = entry.agent_id};
-  asio::co_spawn(world_.io, world_.effects.create(entry.spec, std::move(input)),
-                 [this, name, run = action.run, guard = std::weak_ptr<int>(alive_)](
-                     std::exception_ptr problem, Result<std::string> id) {
-                   if (guard.expired()) return;
-                   if (problem) id = fail(ErrorCode::internal, "create", "an unexpected exception");
-                   if (id) {
-                     feed(name, wd::EffectDone{wd::Effect::create, run, *id});
-                   } else {
-                     log_error(id.error());
-                     feed(name, failure(wd::Effect::create, run, id.error()));
-                   }
-                 });
+  spawn_logged(
+      world_.io, "create", world_.effects.create(entry.spec, std::move(input)),
+      [this, name, run = action.run, guard = std::weak_ptr<int>(alive_)](const Result<std::string>& id) {
+        if (guard.expired()) return;
+        if (id) {
+          feed(name, wd::EffectDone{wd::Effect::create, run, *id});
+        } else {
+          log_error(id.error());
+          feed(name, failure(wd::Effect::create, run, id.error()));
+        }
+      });
 }
 
 // A fresh conversation gets an id of its own; until it is known there is none to resume. The old one's files
@@ -134,29 +129,25 @@ void Supervisor::forget_session(Entry& entry) {
 }
 
 void Supervisor::probe(Entry& entry, const wd::Probe& action) {
-  asio::co_spawn(world_.io, world_.prober.probe(entry.agent.name, entry.spec.workdir, action),
-                 [this, name = entry.agent.name, guard = std::weak_ptr<int>(alive_)](
-                     std::exception_ptr problem, const wd::Probed& answer) {
-                   if (!problem && !guard.expired()) feed(name, answer);
-                 });
+  spawn_logged(
+      world_.io, "probe", world_.prober.probe(entry.agent.name, entry.spec.workdir, action),
+      [this, name = entry.agent.name, guard = std::weak_ptr<int>(alive_)](const Result<wd::Probed>& answer) {
+        if (answer && !guard.expired()) feed(name, *answer);
+      });
 }
 
 void Supervisor::engine_effect(Entry& entry, wd::Effect effect, RunId run, Task<> task) {
   const AgentName name = entry.agent.name;
-  asio::co_spawn(world_.io, std::move(task),
-                 [this, name, effect, run, guard = std::weak_ptr<int>(alive_)](std::exception_ptr problem,
-                                                                               Result<void> done) {
-                   if (guard.expired()) return;
-                   if (problem)
-                     done = fail(ErrorCode::internal, std::string(wd::to_string(effect)),
-                                 "an unexpected exception");
-                   if (done) {
-                     feed(name, wd::EffectDone{effect, run, ""});
-                   } else {
-                     log_error(done.error());
-                     feed(name, failure(effect, run, done.error()));
-                   }
-                 });
+  spawn_logged(world_.io, std::string(wd::to_string(effect)), std::move(task),
+               [this, name, effect, run, guard = std::weak_ptr<int>(alive_)](const Result<>& done) {
+                 if (guard.expired()) return;
+                 if (done) {
+                   feed(name, wd::EffectDone{effect, run, ""});
+                 } else {
+                   log_error(done.error());
+                   feed(name, failure(effect, run, done.error()));
+                 }
+               });
 }
 
 }  // namespace agentmesh::daemon

@@ -1,13 +1,11 @@
 // When an agent's pane counts as its run's, and when its picture is read.
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "daemon/supervisor.h"
-
-#include <boost/asio/co_spawn.hpp>
 
 namespace agentmesh::daemon {
 namespace {
 
-namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
 
 constexpr Millis kEcho{2'000};           // a picture this soon after our keystrokes may be their echo
@@ -72,17 +70,17 @@ void Supervisor::look_while_unknown(Entry& entry, const tmux::PaneId& pane) {
 }
 
 void Supervisor::read_picture(const Entry& entry, const tmux::PaneId& pane, Picture picture) {
-  asio::co_spawn(world_.io, world_.tmux.capture(pane, 0, tmux::Rendering::colour),
-                 [this, pane, picture, name = entry.agent.name, run = entry.link_run,
-                  guard = std::weak_ptr<int>(alive_)](std::exception_ptr, const Result<std::string>& text) {
-                   Entry* known = guard.expired() ? nullptr : find(name.str());
-                   if (known == nullptr || !known->link || known->link_run != run) return;
-                   if (text) known->link->screen(reading_of(*known, *text));
-                   if (picture == Picture::again) return look_while_unknown(*known, pane);
-                   if (!text) return;
-                   const auto loop = known->loops.screen(plain_text(*text), run, world_.clock.now());
-                   if (loop) feed(name, *loop);
-                 });
+  spawn_logged(world_.io, "picture", world_.tmux.capture(pane, 0, tmux::Rendering::colour),
+               [this, pane, picture, name = entry.agent.name, run = entry.link_run,
+                guard = std::weak_ptr<int>(alive_)](const Result<std::string>& text) {
+                 Entry* known = guard.expired() ? nullptr : find(name.str());
+                 if (known == nullptr || !known->link || known->link_run != run) return;
+                 if (text) known->link->screen(reading_of(*known, *text));
+                 if (picture == Picture::again) return look_while_unknown(*known, pane);
+                 if (!text) return;
+                 const auto loop = known->loops.screen(plain_text(*text), run, world_.clock.now());
+                 if (loop) feed(name, *loop);
+               });
 }
 
 }  // namespace agentmesh::daemon

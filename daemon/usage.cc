@@ -1,10 +1,9 @@
 #include "daemon/usage.h"
 
 #include "base/log.h"
+#include "base/spawn_logged.h"
 
 #include <algorithm>
-
-#include <boost/asio/co_spawn.hpp>
 
 namespace agentmesh::daemon {
 
@@ -26,19 +25,19 @@ std::optional<Usage> UsageWatch::of(const AgentName& agent, RunId run) const {
 }
 
 void UsageWatch::ask(const AgentName& agent, RunId run) {
-  asio::co_spawn(io_, engine_.inspect(container_name(agent, run)),
-                 [this, name = agent.str(), run, guard = std::weak_ptr<int>(alive_)](
-                     std::exception_ptr, const Result<sandbox::ContainerDetails>& details) {
-                   const auto found = guard.expired() ? watched_.end() : watched_.find(name);
-                   if (guard.expired() || found == watched_.end() || found->second.run != run) return;
-                   Watched& watched = found->second;
-                   watched.asking = false;
-                   if (!details || details->pid == 0) return;
-                   auto cgroup = cgroup_of(static_cast<pid_t>(details->pid), details->id, roots_);
-                   if (!cgroup) return log_line(LogLevel::debug, "usage", describe(cgroup.error()));
-                   watched.cgroup = std::move(*cgroup);
-                   read(watched);
-                 });
+  spawn_logged(io_, "usage", engine_.inspect(container_name(agent, run)),
+               [this, name = agent.str(), run,
+                guard = std::weak_ptr<int>(alive_)](const Result<sandbox::ContainerDetails>& details) {
+                 const auto found = guard.expired() ? watched_.end() : watched_.find(name);
+                 if (guard.expired() || found == watched_.end() || found->second.run != run) return;
+                 Watched& watched = found->second;
+                 watched.asking = false;
+                 if (!details || details->pid == 0) return;
+                 auto cgroup = cgroup_of(static_cast<pid_t>(details->pid), details->id, roots_);
+                 if (!cgroup) return log_line(LogLevel::debug, "usage", describe(cgroup.error()));
+                 watched.cgroup = std::move(*cgroup);
+                 read(watched);
+               });
 }
 
 // The kernel's peak is of the whole life; the maximum is kept for a kernel that tells only what is used now.

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/process.h"
+#include "base/spawn_logged.h"
 #include "host/process_tree.h"
 
 #include <array>
@@ -15,8 +16,6 @@
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -74,8 +73,8 @@ Result<void> AgentProcess::start(const HolderLaunch& launch) {
                                       .open_files = launch.open_files});
   if (!pid) return pass(pid.error());
   pid_ = *pid;
-  asio::co_spawn(io_, read_loop(), asio::detached);
-  asio::co_spawn(io_, reap_loop(), asio::detached);
+  spawn_logged(io_, "hold", read_loop());
+  spawn_logged(io_, "hold", reap_loop());
   return {};
 }
 

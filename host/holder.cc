@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "host/agent_process.h"
 #include "host/holder_request.h"
@@ -19,8 +20,6 @@
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -93,8 +92,8 @@ class Holder {
     if (!ec) acceptor_.bind(endpoint, ec);
     if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
     if (ec) return pass(os_error("host", "cannot listen on " + folder_.socket().string(), ec.value()));
-    asio::co_spawn(io_, accept_loop(), asio::detached);
-    asio::co_spawn(io_, end_when_told(), asio::detached);
+    spawn_logged(io_, "hold", accept_loop());
+    spawn_logged(io_, "hold", end_when_told());
     return {};
   }
 
@@ -105,7 +104,7 @@ class Holder {
       Socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, ec));
       if (ec == asio::error::operation_aborted) co_return;
       if (!ec && is_ours(socket) && clients_ < kMaxClients) {
-        asio::co_spawn(io_, serve(std::make_shared<Client>(std::move(socket))), asio::detached);
+        spawn_logged(io_, "hold", serve(std::make_shared<Client>(std::move(socket))));
       }
     }
   }
@@ -213,7 +212,7 @@ class Holder {
     state_ = RunState::running;
     launch_.env.clear();
     if (auto wrote = folder_.set_started(agent_.pid(), SystemClock().now()); !wrote) log_error(wrote.error());
-    asio::co_spawn(io_, watch(), asio::detached);
+    spawn_logged(io_, "hold", watch());
     co_await send(client, nothing());
   }
 
@@ -239,7 +238,7 @@ class Holder {
 
   asio::awaitable<void> wait(Shared client, const HolderRequest&) {
     co_await send(client, json_head());
-    asio::co_spawn(io_, note_hangup(client), asio::detached);
+    spawn_logged(io_, "hold", note_hangup(client));
     co_await until_ended(client);
     if (state_ == RunState::exited) co_await send(client, exit_line(exit_code_));
   }
@@ -311,7 +310,7 @@ class Holder {
         "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
         "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     const auto place = attached_.insert(attached_.end(), client);
-    asio::co_spawn(io_, take_input(client), asio::detached);
+    spawn_logged(io_, "hold", take_input(client));
     boost::system::error_code ec;
     while (!ec && !(client->ending && client->pending.empty())) {
       if (client->pending.empty()) {

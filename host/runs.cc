@@ -4,13 +4,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "host/process_tree.h"
 
 #include <csignal>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
@@ -153,7 +152,7 @@ Task<std::string> Runs::create(AgentName agent, RunId run, HolderLaunch launch) 
 
 Task<> Runs::until_holder_answers(std::string id, int pid) {
   const auto ended = std::make_shared<bool>(false);
-  asio::co_spawn(executor_, reap(executor_, pid), [ended](std::exception_ptr) { *ended = true; });
+  spawn_logged(executor_, "host", reap(executor_, pid), [ended](const Result<>&) { *ended = true; });
   const auto deadline = Clock::now() + kHolderStart;
   while (!*ended && Clock::now() < deadline) {
     if (fs::exists(socket_of(id)) && co_await call("GET", id, "/json", kCall)) co_return Result<>{};
@@ -282,8 +281,7 @@ Task<std::string> Runs::logs(std::string id, std::uint32_t lines) {
 }
 
 void Runs::watch(const RunFolder& folder, const RunIdentity& identity) {
-  if (watched_.insert(folder.id()).second)
-    asio::co_spawn(executor_, watch_loop(folder.id(), identity), asio::detached);
+  if (watched_.insert(folder.id()).second) spawn_logged(executor_, "host", watch_loop(folder.id(), identity));
 }
 
 asio::awaitable<void> Runs::watch_loop(std::string id, RunIdentity identity) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "net/server.h"
 
@@ -12,8 +13,6 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
@@ -90,8 +89,8 @@ class HttpHubClient final : public HubClient, public std::enable_shared_from_thi
 
   void start(HubEvents events) override {
     events_ = std::move(events);
-    asio::co_spawn(io_, stream_loop(), asio::detached);
-    asio::co_spawn(io_, send_loop(), asio::detached);
+    spawn_logged(io_, "hub", stream_loop());
+    spawn_logged(io_, "hub", send_loop());
   }
 
   void stop() override {

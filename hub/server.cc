@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "hub/api.h"
 #include "hub/streams.h"
@@ -12,8 +13,6 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -104,7 +103,7 @@ Result<std::uint16_t> HubServer::Impl::start() {
   http_.emplace(io_, routes(), options_.limits);
   auto port = http_->listen_tcp(options_.address, options_.port);
   if (!port) return port;
-  asio::co_spawn(io_, tick(shared_from_this()), asio::detached);
+  spawn_logged(io_, "hub", tick(shared_from_this()));
   return port;
 }
 

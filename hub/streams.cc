@@ -1,14 +1,13 @@
 #include "hub/streams.h"
 
 #include "base/json.h"
+#include "base/spawn_logged.h"
 
 #include <algorithm>
 #include <chrono>
 #include <tuple>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
@@ -38,7 +37,7 @@ Task<> Streams::serve(StreamQuery query, std::shared_ptr<net::WebSocket> peer) {
     std::list<std::shared_ptr<asio::steady_timer>>::iterator mine;
     ~Place() { all.erase(mine); }
   } place{wakes_, wakes_.insert(wakes_.end(), wake)};
-  asio::co_spawn(executor_, listen(peer, wake), asio::detached);
+  spawn_logged(executor_, "hub", listen(peer, wake));
   Feed feed{.query = std::move(query), .peer = peer};
   if (auto greeted = co_await greet(feed); !greeted) co_return greeted;
   if (auto pushed = co_await push_waiting(feed); !pushed) co_return pushed;

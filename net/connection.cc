@@ -1,6 +1,7 @@
 #include "net/connection.h"
 
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "net/reply_stream.h"
 #include "net/wire.h"
 
@@ -12,8 +13,6 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -267,7 +266,7 @@ class HttpConnection final : public Connection, public std::enable_shared_from_t
     stream_ = std::make_shared<QueuedStream>(socket_, shared_from_this(), limits_, framing);
     const auto stream = stream_;
     if (stopping_) stream->end();
-    asio::co_spawn(socket_.get_executor(), watch_client(), asio::detached);
+    spawn_logged(socket_.get_executor(), "http", watch_client());
     const auto outcome = co_await guarded([&] { return entry.stream(std::move(request), stream); });
     if (outcome) {
       co_await stream->finish();

@@ -1,13 +1,12 @@
 #include "net/reply_stream.h"
 
+#include "base/spawn_logged.h"
 #include "net/wire.h"
 
 #include <algorithm>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <fmt/format.h>
@@ -90,7 +89,7 @@ void QueuedStream::start() {
     if (!body.empty()) body = chunk(body);
   }
   push(reply_head(head_, std::nullopt, AfterReply::close) + body);
-  asio::co_spawn(socket_.get_executor(), write_loop(), asio::detached);
+  spawn_logged(socket_.get_executor(), "http", write_loop());
 }
 
 void QueuedStream::push(std::string bytes) {

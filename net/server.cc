@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/spawn_logged.h"
 #include "base/unique_fd.h"
 #include "net/connection.h"
 #include "net/router.h"
@@ -20,7 +21,6 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
@@ -149,7 +149,7 @@ Result<std::uint16_t> HttpServer::Impl::listen_tcp(const std::string& address, s
   if (acceptor->bind(endpoint, ec); ec) return pass(socket_error(ec, name));
   if (acceptor->listen(kBacklog, ec); ec) return pass(socket_error(ec, name));
   tcp_.push_back(acceptor);
-  asio::co_spawn(io_, accept_loop(shared_from_this(), acceptor), asio::detached);
+  spawn_logged(io_, "listen", accept_loop(shared_from_this(), acceptor));
   return acceptor->local_endpoint().port();
 }
 
@@ -170,7 +170,7 @@ Result<void> HttpServer::Impl::listen_unix(const std::string& path) {
   if (::chmod(path.c_str(), 0600) != 0) return pass(os_error("listen", path, errno));
   if (acceptor->listen(kBacklog, ec); ec) return pass(socket_error(ec, path));
   local_.push_back(acceptor);
-  asio::co_spawn(io_, accept_loop(shared_from_this(), acceptor), asio::detached);
+  spawn_logged(io_, "listen", accept_loop(shared_from_this(), acceptor));
   return {};
 }
 
@@ -224,11 +224,11 @@ void HttpServer::Impl::admit(StreamSocket socket, Peer peer) {
   const auto place = open_.emplace(open_.end());
   place->connection = connection;
   place->address = address;
-  asio::co_spawn(io_, connection->run(),
-                 asio::bind_cancellation_slot(place->cancel.slot(),
-                                              [self = shared_from_this(), place](const std::exception_ptr&) {
-                                                self->finished(place);
-                                              }));
+  asio::co_spawn(
+      io_, connection->run(),
+      asio::bind_cancellation_slot(
+          place->cancel.slot(),
+          Logged("http", [self = shared_from_this(), place](const Result<>&) { self->finished(place); })));
 }
 
 void HttpServer::Impl::finished(std::list<Open>::iterator place) {

@@ -1,5 +1,6 @@
 #include "net/websocket.h"
 
+#include "base/spawn_logged.h"
 #include "net/server.h"
 #include "net/websocket_accept.h"
 
@@ -11,9 +12,7 @@
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -64,8 +63,8 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
   static std::shared_ptr<WebSocket> run(std::shared_ptr<Session> session) {
     session->open_ = true;
     session->heard_ = Steady::now();
-    asio::co_spawn(session->ws_.get_executor(), session->write_loop(), asio::detached);
-    asio::co_spawn(session->ws_.get_executor(), session->watch_loop(), asio::detached);
+    spawn_logged(session->ws_.get_executor(), "websocket", session->write_loop());
+    spawn_logged(session->ws_.get_executor(), "websocket", session->watch_loop());
     WebSocket* plain = session.get();
     return std::shared_ptr<WebSocket>(plain, [kept = std::move(session)](WebSocket*) { kept->drop(); });
   }
@@ -367,7 +366,7 @@ Task<std::shared_ptr<WebSocket>> connect(Url url, std::vector<HttpHeader> header
     }
   } cancel{attempt};
   attempt->deadline.expires_after(limits.connect);
-  asio::co_spawn(executor, attempt_all(attempt, std::move(url), std::move(headers), limits), asio::detached);
+  spawn_logged(executor, "websocket", attempt_all(attempt, std::move(url), std::move(headers), limits));
   while (!attempt->outcome && attempt->deadline.expiry() > Steady::now()) {
     const auto [ec] = co_await attempt->deadline.async_wait(kTuple);
     if (!ec) break;

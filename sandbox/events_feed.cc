@@ -1,6 +1,7 @@
 #include "sandbox/events_feed.h"
 
 #include "base/json.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "sandbox/docker_wire.h"
 #include "sandbox/run_spec.h"
@@ -233,11 +234,9 @@ void EventsFeed::Impl::connect() {
   hung_.reset();
   heard_ = Steady::now();
   watch_quiet();
-  auto ended = alive([](Impl& self, std::exception_ptr failure, Result<net::HttpResponse> result) {
-    if (failure) result = fail(ErrorCode::internal, "events", "the request for events failed");
-    self.stream_ended(std::move(result));
-  });
-  asio::co_spawn(executor_, http_.send(std::move(request)), stream_.bind(std::move(ended)));
+  auto ended =
+      alive([](Impl& self, Result<net::HttpResponse> result) { self.stream_ended(std::move(result)); });
+  asio::co_spawn(executor_, http_.send(std::move(request)), stream_.bind(Logged("events", std::move(ended))));
 }
 
 void EventsFeed::Impl::stream_begins(int status) {
@@ -305,9 +304,8 @@ void EventsFeed::Impl::ping() {
   request.url = "http://engine/_ping";
   request.unix_socket = options_.socket;
   request.connect_timeout = request.total_timeout = options_.ping_deadline;
-  auto ended = alive(
-      [](Impl& self, std::exception_ptr, const Result<net::HttpResponse>& result) { self.pinged(result); });
-  asio::co_spawn(executor_, http_.send(std::move(request)), ping_.bind(std::move(ended)));
+  auto ended = alive([](Impl& self, const Result<net::HttpResponse>& result) { self.pinged(result); });
+  asio::co_spawn(executor_, http_.send(std::move(request)), ping_.bind(Logged("events", std::move(ended))));
 }
 
 void EventsFeed::Impl::pinged(const Result<net::HttpResponse>& result) {

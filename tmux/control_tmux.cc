@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/process.h"
+#include "base/spawn_logged.h"
 #include "base/text.h"
 #include "tmux/command.h"
 #include "tmux/control_link.h"
@@ -18,8 +19,6 @@
 #include <set>
 #include <signal.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -313,8 +312,7 @@ void ControlTmux::Impl::schedule_retry() {
   retry_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     const auto self = weak.lock();
     if (error || !self || !self->wanted_ || self->link_) return;
-    asio::co_spawn(
-        self->executor_, [self]() -> asio::awaitable<void> { co_await self->ensure(); }, asio::detached);
+    spawn_logged(self->executor_, "tmux", [self]() -> asio::awaitable<void> { co_await self->ensure(); });
   });
 }
 
@@ -344,20 +342,17 @@ void ControlTmux::Impl::look_again() {
   look_twice_ = looking_;
   if (looking_ || !link_) return;
   looking_ = true;
-  asio::co_spawn(
-      executor_,
-      [self = shared_from_this(), link = link_]() -> asio::awaitable<void> {
-        co_await link->ask(Request{.words = {"list-panes", "-a", "-F", pane_format()},
-                                   .at_once =
-                                       [self](const Reply& reply) {
-                                         if (reply.ok) self->apply(parse_pane_lines(reply.text));
-                                       }},
-                           self->options_.deadline);
-        if (self->link_ != link) co_return;
-        self->looking_ = false;
-        if (self->look_twice_) self->look_again();
-      },
-      asio::detached);
+  spawn_logged(executor_, "tmux", [self = shared_from_this(), link = link_]() -> asio::awaitable<void> {
+    co_await link->ask(Request{.words = {"list-panes", "-a", "-F", pane_format()},
+                               .at_once =
+                                   [self](const Reply& reply) {
+                                     if (reply.ok) self->apply(parse_pane_lines(reply.text));
+                                   }},
+                       self->options_.deadline);
+    if (self->link_ != link) co_return;
+    self->looking_ = false;
+    if (self->look_twice_) self->look_again();
+  });
 }
 
 void ControlTmux::Impl::apply(const Result<std::vector<Pane>>& panes) {

@@ -49,6 +49,12 @@ class Lines(unittest.TestCase):
     def test_sleep_and_using_namespace(self):
         self.assertEqual(2, len(findings("tests/a_test.cc", "using namespace std;\nstd::this_thread::sleep_for(1s);\n")))
 
+    def test_coroutines_are_started_in_one_way(self):
+        for by_hand in ("co_spawn(io, run(), asio::detached);\n", "[](std::exception_ptr) {}\n"):
+            self.assertEqual(1, len(findings("hub/a.cc", by_hand)))
+            self.assertEqual([], findings("tests/hub/a_test.cc", by_hand))
+            self.assertEqual([], findings("base/spawn_logged.h", "#pragma once\n" + by_hand))
+
 
 class Functions(unittest.TestCase):
     def names(self, text):
