@@ -17,6 +17,18 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPasswordBytes = 16;  // of randomness
+constexpr std::size_t kAsideBytes = 8;      // of randomness, in the name of what is put aside
+constexpr std::string_view kHexDigits = "0123456789abcdef";
+
+using Listing = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+// The entries of an open folder, from the first one on; empty when it cannot be read.
+Listing list(int folder) {
+  UniqueFd listed(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Listing listing(listed.valid() ? ::fdopendir(listed.get()) : nullptr, ::closedir);
+  if (listing) (void)listed.release();
+  return listing;
+}
 
 // Made once for an agent, so that who is connected stays so over a restart.
 Result<void> prepare_password(const fs::path& path, const sandbox::Identity& owner) {
@@ -96,20 +108,38 @@ Result<void> write_home_file(const fs::path& root, const agents::HomeFile& file,
   return done;
 }
 
+// What was put aside before, by an end of the daemon not removed to its end. No more entries are looked at
+// than in one part of a removal: the agent may have filled the folder.
+std::vector<fs::path> left_aside(int parent, const fs::path& relative) {
+  std::vector<fs::path> left;
+  const std::string prefix = fmt::format(".{}.", relative.filename().string());
+  const Listing listing = list(parent);
+  for (std::size_t looked = 0; listing && looked < kRemovedAtOnce; ++looked) {
+    const dirent* entry = ::readdir(listing.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    const bool ours = name.starts_with(prefix) && name.size() == prefix.size() + 2 * kAsideBytes &&
+                      name.find_first_not_of(kHexDigits, prefix.size()) == name.npos;
+    if (ours) left.push_back(relative.parent_path() / name);
+  }
+  return left;
+}
+
 // Whatever is at `relative` is put aside under a name of its own, and an empty folder takes its place: that
-// costs the same however much the agent put into it. None: nothing was there.
-Result<std::optional<fs::path>> begin_empty(const fs::path& root, const fs::path& relative,
-                                            const sandbox::Identity& owner) {
+// costs the same however much the agent put into it. Answers all that is aside now.
+Result<std::vector<fs::path>> begin_empty(const fs::path& root, const fs::path& relative,
+                                          const sandbox::Identity& owner) {
   auto parent = open_parent(root, relative, owner);
   if (!parent) return pass(parent.error());
+  auto all = left_aside(parent->get(), relative);
   const std::string name = relative.filename().string();
-  const std::string aside = fmt::format(".{}.{}", name, random_hex(8));
+  const std::string aside = fmt::format(".{}.{}", name, random_hex(kAsideBytes));
   const bool moved = ::renameat(parent->get(), name.c_str(), parent->get(), aside.c_str()) == 0;
   if (!moved && errno != ENOENT)
     return pass(os_error("home", fmt::format("cannot empty {}", relative.string()), errno));
   if (auto made = open_parent(root, relative / "file", owner); !made) return pass(made.error());
-  if (!moved) return std::nullopt;
-  return relative.parent_path() / aside;
+  if (moved) all.push_back(relative.parent_path() / aside);
+  return all;
 }
 
 struct Removal {
@@ -131,14 +161,8 @@ void remove_entry(int parent, const char* name, int depth, Removal& removal) {
 }
 
 void remove_in(UniqueFd folder, int depth, Removal& removal) {
-  const int listed = ::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (listed < 0) return;
-  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(listed), ::closedir);
-  if (!listing) {
-    ::close(listed);
-    return;
-  }
-  while (const dirent* entry = ::readdir(listing.get())) {
+  const Listing listing = list(folder.get());
+  while (const dirent* entry = listing ? ::readdir(listing.get()) : nullptr) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     if (removal.looked_at >= kRemovedAtOnce) return;
@@ -162,7 +186,7 @@ Result<std::vector<fs::path>> prepare_folders(const AgentFolders& folders) {
   for (const fs::path& folder : folders.emptied) {
     auto emptied = begin_empty(folders.home, folder, folders.owner);
     if (!emptied) return pass(emptied.error());
-    if (*emptied) aside.push_back(std::move(**emptied));
+    aside.insert(aside.end(), emptied->begin(), emptied->end());
   }
   return aside;
 }

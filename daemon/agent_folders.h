@@ -23,8 +23,8 @@ struct AgentFolders {
 };
 
 // Makes the folders for their owner, writes the files, each whole or not at all (an empty one counts as
-// absent), and puts new folders in the place of those that begin empty. Answers where the old ones are now.
-// Errors: those of the disk.
+// absent), and puts new folders in the place of those that begin empty. Answers where the old ones are now,
+// and what an earlier call put aside and nobody has removed yet. Errors: those of the disk.
 Result<std::vector<std::filesystem::path>> prepare_folders(const AgentFolders& folders);
 
 constexpr std::size_t kRemovedAtOnce = 2'000;  // entries looked at in one call

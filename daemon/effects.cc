@@ -12,10 +12,13 @@
 namespace agentmesh::daemon {
 namespace {
 
-// In parts, so that other work has its turn.
+// In parts, so that other work has its turn. What the daemon's end interrupts is found at the agent's next
+// start.
 boost::asio::awaitable<void> remove_aside(Offload& offload, std::filesystem::path home,
-                                          std::filesystem::path folder) {
-  while (co_await offload.run([home, folder] { return remove_some(home, folder); }) == Removed::some) {
+                                          std::vector<std::filesystem::path> aside) {
+  for (const std::filesystem::path& folder : aside) {
+    while (co_await offload.run([home, folder] { return remove_some(home, folder); }) == Removed::some) {
+    }
   }
 }
 
@@ -60,11 +63,11 @@ Task<std::string> Effects::create_in_sandbox(AgentSpec spec, LaunchInput input) 
 }
 
 Task<> Effects::prepare(AgentFolders folders) {
-  const auto aside = co_await parts_.offload.run([folders] { return prepare_folders(folders); });
+  auto aside = co_await parts_.offload.run([folders] { return prepare_folders(folders); });
   if (!aside) co_return pass(aside.error());
-  const auto executor = co_await boost::asio::this_coro::executor;
-  for (const std::filesystem::path& folder : *aside) {
-    spawn_logged(executor, "home", remove_aside(parts_.offload, folders.home, folder));
+  if (!aside->empty()) {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    spawn_logged(executor, "home", remove_aside(parts_.offload, folders.home, std::move(*aside)));
   }
   co_return Result<void>{};
 }

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -58,6 +59,33 @@ TEST_F(AgentFoldersTest, WhatTheAgentFilledIsPutAsideAndRemovedInParts) {
   EXPECT_GE(parts, 2);
   EXPECT_EQ(entries(folder_ / "home/.tool"), 2U) << "the empty folder and the settings";
   EXPECT_TRUE(fs::exists("/tmp")) << "no link was followed";
+}
+
+TEST_F(AgentFoldersTest, WhatAKillLeftAsideIsFoundAtTheNextStart) {
+  put(".tool/sessions/1", "x");
+  ASSERT_TRUE(prepare_folders(folders()));  // and what it puts aside is removed by nobody
+  put(".tool/sessions/2", "x");
+  put(".tool/.sessions.mine", "x");
+  put(".tool/.sessions.0123456789abcdeg", "x");
+  put(".tool/.other.0123456789abcdef", "x");
+  const auto aside = prepare_folders(folders());
+  ASSERT_TRUE(aside) << describe(aside.error());
+  EXPECT_EQ(aside->size(), 2U);
+  for (const fs::path& left : *aside) EXPECT_EQ(remove_some(folder_ / "home", left), Removed::all) << left;
+  EXPECT_EQ(entries(folder_ / "home/.tool"), 5U) << "the empty folder, the settings and what is not ours";
+  const auto again = prepare_folders(folders());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->size(), 1U);
+}
+
+TEST_F(AgentFoldersTest, AFilledFolderIsNotReadToItsEnd) {
+  ASSERT_TRUE(make_dir(folder_ / "home/.tool", 0700));
+  for (std::size_t i = 0; i < 2 * kRemovedAtOnce; ++i)
+    fs::create_symlink("/", folder_ / fmt::format("home/.tool/.sessions.{:016x}", i));
+  const auto aside = prepare_folders(folders());
+  ASSERT_TRUE(aside) << describe(aside.error());
+  EXPECT_GT(aside->size(), kRemovedAtOnce / 2);
+  EXPECT_LE(aside->size(), kRemovedAtOnce);
 }
 
 TEST_F(AgentFoldersTest, ALinkOrAFileInTheFoldersPlaceIsPutAside) {
