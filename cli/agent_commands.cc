@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/daemon_client.h"
+#include "cli/log_follow.h"
 #include "cli/output.h"
 #include "daemon/agent_spec.h"
 #include "daemon/crash_report.h"
@@ -24,7 +25,9 @@ using nlohmann::json;
 constexpr int kUndelivered = 6;
 constexpr std::int64_t kServePort = 3001;
 constexpr std::int64_t kMostPids = 4'194'304;  // the kernel's PID_MAX_LIMIT
-constexpr std::chrono::milliseconds kFollowPoll{500};
+constexpr std::chrono::milliseconds kFollowPoll{250};
+constexpr std::int64_t kSomeLines = 200;
+constexpr std::int64_t kMostLines = 5'000;  // the daemon's limit of one answer
 
 Result<std::string> agent_path(const Arguments& arguments, std::string_view suffix) {
   const auto name = AgentName::parse(arguments.text("NAME"));
@@ -80,7 +83,7 @@ Result<std::int64_t> number_of(const Arguments& arguments, const std::string& op
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   if (parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && number >= 1 && number <= most)
     return number;
-  return fail(ErrorCode::invalid, "start",
+  return fail(ErrorCode::invalid, "usage",
               fmt::format("{}: '{}' is not a number from 1 to {}", option, one_line(text), most));
 }
 
@@ -476,23 +479,63 @@ Result<int> run_explain(const Arguments& arguments) {
   return 0;
 }
 
+namespace {
+
+Result<void> tell_new(const json& shown, std::string news, bool as_json) {
+  if (!news.empty() && as_json) {
+    news.pop_back();
+    news = json{{"agent", shown["agent"]}, {"run", shown["run"]}, {"text", news}}.dump() + "\n";
+  }
+  print(news);
+  return flush_output();
+}
+
+std::string logs_path(const std::string& agent, std::size_t lines) {
+  return fmt::format("{}/logs?tail={}", agent, lines);
+}
+
+// Until the agent is stopped or given up: a run that ends is followed by the next one.
+Result<int> follow_logs(const std::string& agent, std::size_t lines, bool as_json) {
+  LogFollow follow(lines);
+  json shown{{"agent", nullptr}, {"run", nullptr}};
+  for (IfDown if_down = IfDown::start;; if_down = IfDown::fail) {
+    // The state first: what a run that is over has printed is read after its end.
+    const auto known = get_json(agent, if_down);
+    if (!known) return pass(known.error());
+    const std::string status = text_of(*known, "status");
+    const bool over = status == "stopped" || status == "failed";
+    const std::size_t asked = follow.begun() ? kFollowedLines : std::max(lines, kFollowedLines);
+    auto now = get_json(logs_path(agent, asked), IfDown::fail);
+    if (!now && (now.error().code != ErrorCode::not_found || (over && !follow.begun())))
+      return pass(now.error());
+    std::string news;
+    if (now) {
+      shown = std::move(*now);
+      const json& run = shown["run"];
+      const auto number = run.is_number() ? std::optional(run.get<std::int64_t>()) : std::nullopt;
+      news = follow.look(number, text_of(shown, "text"));
+    }
+    if (!now || over) news += follow.rest();
+    if (auto told = tell_new(shown, std::move(news), as_json); !told) return pass(told.error());
+    if (over) return 0;
+    std::this_thread::sleep_for(kFollowPoll);
+  }
+}
+
+}  // namespace
+
 Result<int> run_logs(const Arguments& arguments) {
-  const std::string tail = arguments.has("--tail") ? arguments.text("--tail") : "200";
-  const auto path = agent_path(arguments, "/logs?tail=" + percent_encode(tail));
-  if (!path) return pass(path.error());
-  std::string shown;
-  do {
-    const auto answer = call_json("GET", *path, nullptr);
-    if (!answer) return pass(answer.error());
-    const std::string text = text_of(*answer, "text");
-    if (arguments.json() && text != shown) print(answer->dump() + "\n");
-    if (!arguments.json() && text != shown)
-      print(text.starts_with(shown) ? text.substr(shown.size()) : text + "\n");
-    if (auto written = flush_output(); !written) return pass(written.error());
-    shown = text;
-    if (arguments.has("-f")) std::this_thread::sleep_for(kFollowPoll);
-  } while (arguments.has("-f"));
-  if (!arguments.json() && !shown.empty()) print("\n");
+  const auto agent = agent_path(arguments, "");
+  if (!agent) return pass(agent.error());
+  const auto lines = arguments.has("--tail") ? number_of(arguments, "--tail", kMostLines) : kSomeLines;
+  if (!lines) return pass(lines.error());
+  const auto count = static_cast<std::size_t>(*lines);
+  if (arguments.has("-f")) return follow_logs(*agent, count, arguments.json());
+  const auto answer = get_json(logs_path(*agent, count), IfDown::start);
+  if (!answer) return pass(answer.error());
+  const std::string text = text_of(*answer, "text");
+  if (arguments.json()) print(answer->dump() + "\n");
+  if (!arguments.json() && !text.empty()) print(text + "\n");
   return 0;
 }
 

@@ -161,6 +161,10 @@ Result<nlohmann::json> call_json(std::string_view method, std::string path, cons
   return json_of(call(method, std::move(path), body.is_null() ? "" : dump_json(body), IfDown::start));
 }
 
+Result<nlohmann::json> get_json(std::string path, IfDown if_down) {
+  return json_of(call("GET", std::move(path), "", if_down));
+}
+
 Result<void> stream(std::string path, Lines lines,
                     const std::function<Result<void>(std::string_view)>& line) {
   const auto where = home();

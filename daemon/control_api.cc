@@ -332,12 +332,17 @@ class Control {
   }
 
   // The pane's picture; of a server, which has none, what it printed.
-  Task<std::string> text_of(const Entry& entry, int lines) {
-    if (!served(entry.spec)) co_return co_await parts_.panes.text(entry.agent.name, lines);
-    const auto log = co_await parts_.engine.logs(container_name(entry.agent.name, entry.agent.run),
+  Task<PaneText> text_of(const Entry& entry, int lines) {
+    if (!served(entry.spec)) {
+      auto shown = co_await parts_.panes.text(entry.agent.name, lines);
+      if (shown && !shown->run && entry.agent.live.pane_open) shown->run = entry.agent.run;
+      co_return shown;
+    }
+    const RunId run = entry.agent.run;
+    const auto log = co_await parts_.engine.logs(container_name(entry.agent.name, run),
                                                  {.tail_lines = static_cast<std::uint32_t>(lines)});
     if (!log) co_return pass(log.error());
-    co_return std::string(trim(plain_text(*log)));
+    co_return PaneText{std::string(trim(plain_text(*log))), run};
   }
 
   Task<Reply> logs(ServerRequest request) {
@@ -352,14 +357,16 @@ class Control {
                        fmt::format("'{}' is not a number of lines from 1 to {}", *tail, kMostLines));
       }
     }
-    auto text = co_await text_of(**entry, lines);
-    if (!text && text.error().code == ErrorCode::not_found) {
+    const auto shown = co_await text_of(**entry, lines);
+    if (!shown && shown.error().code == ErrorCode::not_found) {
       co_return fail(ErrorCode::not_found, "logs",
                      fmt::format("{} has no terminal now", (*entry)->agent.name.str()),
                      fmt::format("agentmesh crashes {}", (*entry)->agent.name.str()));
     }
-    if (!text) co_return pass(text.error());
-    co_return ok(json{{"agent", (*entry)->agent.name.str()}, {"text", *text}});
+    if (!shown) co_return pass(shown.error());
+    co_return ok(json{{"agent", (*entry)->agent.name.str()},
+                      {"run", shown->run ? json(shown->run->value) : json(nullptr)},
+                      {"text", shown->text}});
   }
 
   Task<Reply> crashes(ServerRequest request) {

@@ -216,8 +216,8 @@ class Daemon {
   // engine or the run's holder kept.
   asio::awaitable<std::string> last_text(RunPlace run) {
     const int lines = static_cast<int>(config_.crash.lines);
-    if (auto text = co_await panes_.text(run.agent, lines); text && !trim(*text).empty())
-      co_return tidy(*text);
+    if (auto text = co_await panes_.text(run.agent, lines); text && !trim(text->text).empty())
+      co_return tidy(text->text);
     const auto log = co_await effects_.logs(run, static_cast<std::uint32_t>(lines));
     co_return log ? plain_text(*log) : "(no terminal text: " + describe(log.error()) + ")";
   }

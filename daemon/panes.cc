@@ -72,13 +72,17 @@ Task<> Panes::close(AgentName agent) {
   co_return closed;
 }
 
-Task<std::string> Panes::text(AgentName agent, int lines) {
+Task<PaneText> Panes::text(AgentName agent, int lines) {
+  const std::string session = session_name(agent);
+  const auto held = co_await turns_.take(session);
   const auto pane = pane_of(agent);
   if (!pane) co_return fail(ErrorCode::not_found, "tmux", "the agent has no pane");
   auto captured =
       co_await tmux_.capture(pane->id, std::min(lines, tmux::kMaxCaptureLines), tmux::Rendering::text);
-  if (!captured) co_return captured;
-  co_return last_lines(plain_text(*captured), lines);
+  if (!captured) co_return pass(captured.error());
+  const auto run = runs_.find(session);
+  co_return PaneText{last_lines(plain_text(*captured), lines),
+                     run == runs_.end() ? std::nullopt : std::optional(run->second)};
 }
 
 Task<std::string> Panes::picture(AgentName agent) {

@@ -28,6 +28,11 @@ struct PaneOptions {
   std::string program;  // this program's own path
 };
 
+struct PaneText {
+  std::string text;
+  std::optional<RunId> run;  // that it is of; none: the pane was not opened by this daemon
+};
+
 class Panes {
  public:
   Panes(boost::asio::any_io_executor executor, tmux::Tmux& tmux, const Home& home, PaneOptions options);
@@ -35,8 +40,9 @@ class Panes {
   // Afterwards the agent's session has one live pane on this run. Errors: those of Tmux.
   Task<> open(AgentName agent, RunId run, sandbox::AttachTarget terminal);
   Task<> close(AgentName agent);
-  // The pane's text: `lines` from its end, without trailing blanks. Errors: not_found, those of Tmux.
-  Task<std::string> text(AgentName agent, int lines);
+  // The pane's text: `lines` from its end, without trailing blanks; not while it is opened for another run.
+  // Errors: not_found, those of Tmux.
+  Task<PaneText> text(AgentName agent, int lines);
 
   // What the pane shows now, with its colours. Errors: the same.
   Task<std::string> picture(AgentName agent);

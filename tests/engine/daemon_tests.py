@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from mesh import Failed, always, check, eventually, same
+from restart_tests import QUICK, until_run
 
 OTHER_UID = 65534
 
@@ -194,6 +195,56 @@ def test_events_are_followed(bench):
         follower.wait(timeout=10)
     numbers = [event["seq"] for event in told()]
     same(numbers, sorted(set(numbers)), "each event once, in order")
+
+
+def test_logs_are_followed(bench):
+    """Each line once, over a restart and a crash of the agent, to its stop."""
+    mesh = bench.mesh(QUICK)
+    name = mesh.start(mesh.name())
+    mesh.expect(0, "nudge", name, "SAY old")
+    mesh.expect(0, "nudge", name, "SAY first")
+    path = mesh.place / "logs"
+    with path.open("w") as output:
+        follower = mesh.spawn("logs", "-f", name, "--tail", "5000", stdout=output)
+
+    def told(line):
+        return path.read_text().splitlines().count(line)
+
+    def tells(word):
+        mesh.until_status(name, "idle")
+        mesh.expect(0, "nudge", name, f"SAY {word}")
+        eventually(10, lambda: told(f"you: SAY {word}"), f"'{word}' is told")
+    try:
+        eventually(10, lambda: told("you: SAY first"), "what was there is told")
+        tells("second")
+        mesh.expect(0, "restart", name)
+        tells("third")
+        same(mesh.engine.kill(mesh.container(name)["Id"]), 204, "the engine's kill")
+        until_run(mesh, name, 3)
+        tells("fourth")
+        for word in ("old", "first", "second", "third", "fourth"):
+            same(told(f"you: SAY {word}"), 1, f"how often '{word}' is told")
+        mesh.expect(0, "stop", name)
+        same(follower.wait(timeout=10), 0, "exit code when the agent is stopped")
+    finally:
+        follower.kill()
+        follower.wait(timeout=10)
+    mesh.refused(3, "has no terminal now", "logs", "-f", name)
+    mesh.refused(2, "not a number from 1 to 5000", "logs", "-f", name, "--tail", "0")
+
+
+def test_followed_logs_start_no_daemon(bench):
+    mesh = bench.mesh()
+    name = mesh.start(mesh.name())
+    follower = mesh.spawn("logs", "-f", name)
+    try:
+        check("fake-agent is up" in follower.stdout.readline(), "the terminal's first line")
+        mesh.expect(0, "down")
+        check(follower.wait(timeout=10) != 0, "exit code 0 when the daemon is gone")
+        same(mesh.daemon(), None, "a daemon")
+    finally:
+        follower.kill()
+        follower.communicate(timeout=10)
 
 
 def test_a_call_has_the_same_name_in_a_sandbox_and_on_a_host(bench):

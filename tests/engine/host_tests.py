@@ -303,7 +303,7 @@ def test_host_logs_tail_is_a_number(bench):
     mesh = bench.mesh(QUICK, **NO_ENGINE)
     name = start(mesh, mesh.name())
     for wrong in ("5x", "5 ", "5.0", "x", "0", "5001", "99999999999999999999"):
-        mesh.refused(2, "not a number of lines", "logs", name, "--tail", wrong)
+        mesh.refused(2, "not a number from 1 to 5000", "logs", name, "--tail", wrong)
     check("fake-agent is up" in mesh.expect(0, "logs", name, "--tail", "5").stdout, "the terminal's last lines")
 
 
