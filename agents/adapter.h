@@ -152,7 +152,7 @@ enum class SignalKind {
   permission_closed,  // the prompt is gone, and no other is open
   question_asked,     // the agent asks the person something
   question_closed,
-  turn_ended,       // a turn ended by itself; follows with idle
+  turn_ended,       // a turn ended by itself; follows with idle. With `at` when nobody was there to hear it
   turn_failed,      // a turn ended by an error of its provider (5xx, network, no room): detail says which
   rate_limited,     // `until` when the provider said so
   auth_required,    // login or key needed
@@ -167,6 +167,9 @@ struct Signal {
   std::string detail;  // one line for `explain`, at most kMaxSignalDetail bytes of UTF-8
   std::string id;      // of the permission, question or session
   std::optional<WallTime> until;
+  // turn_ended, turn_failed: it was over when the Link connected, at this time by the agent's clock. It may
+  // have been told before, and says something only of what was told to the agent before that time.
+  std::optional<WallTime> at = {};
 
   bool operator==(const Signal&) const = default;
 };

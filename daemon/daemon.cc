@@ -188,9 +188,9 @@ class Daemon {
       mailbox_.pump(entry.agent.name);
     };
     hooks.signalled = [this](Entry& entry, const agents::Signal& signal) {
-      if (signal.kind == agents::SignalKind::turn_ended) mailbox_.turn_ended(entry.agent.name);
+      if (signal.kind == agents::SignalKind::turn_ended) mailbox_.turn_ended(entry.agent.name, signal.at);
       if (signal.kind == agents::SignalKind::turn_failed)
-        mailbox_.turn_failed(entry.agent.name, signal.detail);
+        mailbox_.turn_failed(entry.agent.name, signal.detail, signal.at);
     };
     hooks.nudge = [this](Entry& entry, const wd::Nudge& nudge) { mailbox_.nudge(entry.agent.name, nudge); };
     hooks.answer = [this](Entry& entry, const wd::Answer& asked) {

@@ -10,7 +10,7 @@
 namespace agentmesh::daemon {
 namespace {
 
-constexpr std::array<std::string_view, 2> kMigrations{R"sql(
+constexpr std::array<std::string_view, 3> kMigrations{R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE agents (
   name TEXT PRIMARY KEY, record TEXT NOT NULL, spec TEXT NOT NULL,
@@ -31,6 +31,9 @@ CREATE TABLE crashes (
                                                       R"sql(
 CREATE INDEX items_open ON items (seq) WHERE progress NOT IN ('done', 'failed');
 CREATE INDEX items_unreported ON items (seq) WHERE reported = 0;
+)sql",
+                                                      R"sql(
+ALTER TABLE items ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 constexpr std::int64_t kPruneEvery = 100;  // rows added
@@ -175,14 +178,15 @@ Result<void> Journal::set_reported(const std::string& id, std::int64_t attempt, 
                            id, attempt, to_string(progress));
 }
 
-Result<void> Journal::set_run(const std::string& id, std::int64_t attempt, RunId run) {
-  return database_.execute("UPDATE items SET run = ?3 WHERE id = ?1 AND attempt = ?2", id, attempt,
-                           static_cast<std::int64_t>(run.value));
+Result<void> Journal::set_run(const std::string& id, std::int64_t attempt, RunId run, WallTime told_at) {
+  return database_.execute("UPDATE items SET run = ?3, told_at = ?4 WHERE id = ?1 AND attempt = ?2", id,
+                           attempt, static_cast<std::int64_t>(run.value), to_millis(told_at));
 }
 
 Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {
   const std::string sql = fmt::format(
-      "SELECT id, attempt, agent, document, progress, reason, reported, run FROM items WHERE {} ORDER BY seq",
+      "SELECT id, attempt, agent, document, progress, reason, reported, run, told_at FROM items WHERE {} "
+      "ORDER BY seq",
       condition);
   return rows_of<ItemRow>(database_.prepare(sql), [](const Statement& row) -> Result<ItemRow> {
     return ItemRow{row.column_text(0),
@@ -192,7 +196,8 @@ Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {
                    progress_from(row.column_text(4)),
                    row.column_text(5),
                    row.column_int(6) != 0,
-                   RunId{static_cast<std::uint64_t>(row.column_int(7))}};
+                   RunId{static_cast<std::uint64_t>(row.column_int(7))},
+                   from_millis(row.column_int(8))};
   });
 }
 

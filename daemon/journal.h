@@ -45,6 +45,7 @@ struct ItemRow {
   std::string reason;
   bool reported = false;  // the hub took the newest report
   RunId run;              // the run it was typed into last; 0: none
+  WallTime told_at{};     // when that began; 1970: not known
 };
 
 struct EventRow {
@@ -79,7 +80,7 @@ class Journal {
   Result<bool> accept(const ItemRow& row, WallTime now);
   Result<void> set_progress(const std::string& id, std::int64_t attempt, Progress progress,
                             const std::string& reason);
-  Result<void> set_run(const std::string& id, std::int64_t attempt, RunId run);
+  Result<void> set_run(const std::string& id, std::int64_t attempt, RunId run, WallTime told_at);
   // The hub took this much; a later progress is still owed.
   Result<void> set_reported(const std::string& id, std::int64_t attempt, Progress progress);
   // Not done and not failed, in order of acceptance; and those the hub was not told about.

@@ -462,7 +462,7 @@ void Mailbox::rested(const Entry& entry) {
   const auto last = entry.last_signal ? entry.last_signal->signal.kind : idle;
   if (last == turn_ended || last == turn_failed) return;
   if (entry.spec.runner != "custom" || !at_rest(agent) || turns_told(agent.name, agent.run) > 0) return;
-  settle_delivered(agent.name, agent.run, std::nullopt);
+  settle_delivered(agent.name, agent.run, {});
 }
 
 std::uint64_t Mailbox::turns_told(const AgentName& agent, RunId run) const {
@@ -473,18 +473,17 @@ std::uint64_t Mailbox::turns_told(const AgentName& agent, RunId run) const {
 // An item's run and, unless it is delivered again, that it is being sent: on the disk before anything is
 // sent.
 Result<void> Mailbox::begin(Item& item, RunId run) {
-  if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved) return saved;
-  item.row.run = run;
+  item.row.told_at = parts_.clock.now();
+  if (auto saved = typed_into(item, run); !saved) return saved;
   if (item.row.progress == Progress::delivered) return {};
   auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, Progress::sending, "");
   if (saved) item.row.progress = Progress::sending;
   return saved;
 }
 
-void Mailbox::typed_into(Item& item, RunId run) {
+Result<void> Mailbox::typed_into(Item& item, RunId run) {
   item.row.run = run;
-  if (auto saved = parts_.journal.set_run(item.row.id, item.row.attempt, run); !saved)
-    log_error(saved.error());
+  return parts_.journal.set_run(item.row.id, item.row.attempt, run, item.row.told_at);
 }
 
 asio::awaitable<Sent> Mailbox::deliver_batch(AgentName agent, std::vector<Item*> batch) {
@@ -524,14 +523,16 @@ asio::awaitable<Sent> Mailbox::deliver_batch(AgentName agent, std::vector<Item*>
   // A short turn may be over before its message is proved.
   entry = parts_.supervisor.find(agent.str());
   if (entry != nullptr && at_rest(entry->agent) && turns_told(agent, run) > told)
-    settle_delivered(agent, run, turns_.at(agent.str()).error);
+    settle_delivered(agent, run, turns_.at(agent.str()).newest);
   co_return outcome;
 }
 
 // What came of one that was `before` and was last told to the run `run_before`.
 void Mailbox::sent(Item& item, const Sent& outcome, Progress before, RunId run_before) {
   item.in_flight = false;
-  if (outcome.result == DeliveryResult::blocked) typed_into(item, run_before);
+  if (outcome.result == DeliveryResult::blocked) {
+    if (auto saved = typed_into(item, run_before); !saved) log_error(saved.error());
+  }
   if (finished(item.row.progress)) return;
   switch (outcome.result) {
     case DeliveryResult::delivered:
@@ -565,28 +566,36 @@ void Mailbox::progress(Item& item, Progress progress, const std::string& reason)
   report_(report_of(item.row));
 }
 
-void Mailbox::turn_ended(const AgentName& agent) { told_end(agent, std::nullopt); }
+void Mailbox::turn_ended(const AgentName& agent, std::optional<WallTime> at) { told_end(agent, {{}, at}); }
 
-void Mailbox::turn_failed(const AgentName& agent, const std::string& text) {
-  parts_.events.add(agent.str(), "turn_failed", text);
-  told_end(agent, text);
+void Mailbox::turn_failed(const AgentName& agent, const std::string& text, std::optional<WallTime> at) {
+  if (!at) parts_.events.add(agent.str(), "turn_failed", text);
+  told_end(agent, {text, at});
 }
 
-void Mailbox::told_end(const AgentName& agent, std::optional<std::string> error) {
+void Mailbox::told_end(const AgentName& agent, const TurnEnd& end) {
   const Entry* entry = parts_.supervisor.find(agent.str());
   if (entry == nullptr || entry->agent.live.turn_open) return;  // of a part: whoever asks still waits
   const RunId run = entry->agent.run;
-  turns_[agent.str()] = {run, turns_told(agent, run) + 1, error};
-  settle_delivered(agent, run, error);
+  turns_[agent.str()] = {run, turns_told(agent, run) + 1, end};
+  settle_delivered(agent, run, end);
 }
 
-// The turn of what was delivered to this run is over.
-void Mailbox::settle_delivered(const AgentName& agent, RunId run, const std::optional<std::string>& error) {
+// An end that was not heard says nothing of what was told after it, nor twice the same.
+bool Mailbox::concerns(const Item& item, RunId run, const TurnEnd& end) {
+  if (item.row.progress != Progress::delivered || item.row.run != run || item.in_flight) return false;
+  return !end.at || (item.row.told_at > WallTime{} && *end.at > std::max(item.row.told_at, item.counted));
+}
+
+void Mailbox::settle_delivered(const AgentName& agent, RunId run, const TurnEnd& end) {
   bool retry = false;
+  bool told = !end.error || !end.at;  // in the events
   for (const auto& item : items_of(agent)) {
-    if (item->row.progress != Progress::delivered || item->row.run != run || item->in_flight) continue;
-    if (error) {
-      retry = fail_or_retry(*item, *error) || retry;
+    if (!concerns(*item, run, end)) continue;
+    if (!std::exchange(told, true)) parts_.events.add(agent.str(), "turn_failed", *end.error);
+    item->counted = end.at.value_or(parts_.clock.now());
+    if (end.error) {
+      retry = fail_or_retry(*item, *end.error) || retry;
     } else {
       progress(*item, Progress::done, "the agent's turn ended");
     }

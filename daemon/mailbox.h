@@ -71,11 +71,12 @@ class Mailbox {
   Result<void> accept(const hub::InboxItem& item);
   // Looks what can go to this agent now. Cheap; called after every change.
   void pump(const AgentName& agent);
-  // A turn of the agent's run ended by itself: what was delivered to that run is done.
-  void turn_ended(const AgentName& agent);
+  // A turn of the agent's run ended by itself: what was delivered to that run is done. With a time: it ended
+  // then, unheard, and says something only of what was told before, and only once.
+  void turn_ended(const AgentName& agent, std::optional<WallTime> at = {});
   // It ended by an error of its provider. What was delivered is tried once more, by one nudge after
   // [watchdog] turn_retry; the second time it is failed with the text.
-  void turn_failed(const AgentName& agent, const std::string& text);
+  void turn_failed(const AgentName& agent, const std::string& text, std::optional<WallTime> at = {});
   // Reads the journal's open items; called once, after Supervisor::load. Nothing is sent before it.
   Result<void> load();
 
@@ -100,13 +101,18 @@ class Mailbox {
     bool in_flight = false;  // its message is under way: the end of a turn may be an earlier one's
     bool retried = false;    // a nudge asks, or has asked, to go on after a turn that failed
     std::string expired;     // why the hub gave it up while its message was under way; else empty
+    WallTime counted{};      // the newest end of a turn that counted for it
   };
   using Items = std::vector<std::unique_ptr<Item>>;
-  // The ends of turns that a run has told, and how the newest was: empty when it ended well.
+  struct TurnEnd {
+    std::optional<std::string> error;  // none: it ended well
+    std::optional<WallTime> at;        // of one that was not heard
+  };
+  // The ends of turns that a run has told, and the newest.
   struct TurnsTold {
     RunId run;
     std::uint64_t count = 0;
-    std::optional<std::string> error;
+    TurnEnd newest;
   };
   struct Deferred {
     std::string text;
@@ -130,13 +136,14 @@ class Mailbox {
   boost::asio::awaitable<Sent> deliver_batch(AgentName agent, std::vector<Item*> batch);
   std::optional<Refusal> why_not(const Entry& entry) const;
   void rested(const Entry& entry);
-  void told_end(const AgentName& agent, std::optional<std::string> error);
-  void settle_delivered(const AgentName& agent, RunId run, const std::optional<std::string>& error);
+  void told_end(const AgentName& agent, const TurnEnd& end);
+  void settle_delivered(const AgentName& agent, RunId run, const TurnEnd& end);
+  static bool concerns(const Item& item, RunId run, const TurnEnd& end);
   bool fail_or_retry(Item& item, const std::string& error);
   void end_delivery(const AgentName& agent);
   std::uint64_t turns_told(const AgentName& agent, RunId run) const;
   Result<void> begin(Item& item, RunId run);
-  void typed_into(Item& item, RunId run);
+  Result<void> typed_into(Item& item, RunId run);
   void sent(Item& item, const Sent& outcome, Progress before, RunId run_before);
   const Items& items_of(const AgentName& agent) const;
   std::vector<Item*> next_batch(const AgentName& agent) const;

@@ -107,10 +107,25 @@ TEST_F(JournalTest, AFileOfTheFirstVersionIsReadOn) {
   {
     auto database = Database::open({.path = path().string()});
     ASSERT_TRUE(
-        database->exec("DROP INDEX items_open; DROP INDEX items_unreported; PRAGMA user_version = 1"));
+        database->exec("DROP INDEX items_open; DROP INDEX items_unreported; "
+                       "ALTER TABLE items DROP COLUMN told_at; PRAGMA user_version = 1"));
   }
   Journal journal = open();
-  EXPECT_EQ(journal.open_items()->size(), 1U);
+  ASSERT_EQ(journal.open_items()->size(), 1U);
+  EXPECT_EQ(journal.open_items()->front().told_at, WallTime{});
+}
+
+TEST_F(JournalTest, AnItemKeepsTheRunItWasToldToAndWhen) {
+  {
+    Journal journal = open();
+    ASSERT_TRUE(
+        journal.accept({.id = "itm_1", .attempt = 1, .agent = "demo", .document = "{}"}, from_millis(1)));
+    ASSERT_TRUE(journal.set_run("itm_1", 1, RunId{3}, from_millis(5)));
+  }
+  Journal journal = open();
+  ASSERT_EQ(journal.open_items()->size(), 1U);
+  EXPECT_EQ(journal.open_items()->front().run, RunId{3});
+  EXPECT_EQ(journal.open_items()->front().told_at, from_millis(5));
 }
 
 TEST_F(JournalTest, EventsAreBoundedAndInOrder) {

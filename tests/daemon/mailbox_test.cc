@@ -281,6 +281,102 @@ TEST_F(MailboxTest, TheTurnOfAPartWhileSomebodyIsAskedSettlesNothing) {
   EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
 }
 
+// ---- the end of a turn that nobody heard
+
+TEST_F(MailboxTest, ATurnThatEndedAfterTheDeliveryIsItsEndThoughNobodyHeardIt) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.clock.advance(Millis{60'000});
+  mesh_.turn_ended("a", mesh_.clock.now() - Millis{30'000});
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "done: the agent's turn ended");
+  EXPECT_FALSE(mesh_.entry("a").agent.work_open);
+}
+
+TEST_F(MailboxTest, ATurnThatEndedBeforeTheDeliveryIsAnother) {
+  mesh_.agent("a", "codex", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  const WallTime told = mesh_.clock.now();
+  mesh_.load();
+  mesh_.clock.advance(Millis{60'000});
+  for (const WallTime at : {told - Millis{1}, told}) {
+    mesh_.turn_ended("a", at);
+    mesh_.turn_failed("a", "API Error: 500", at);
+  }
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  EXPECT_FALSE(mesh_.told("a", "turn_failed"));
+  EXPECT_TRUE(mesh_.lines["a"].messages.empty());
+}
+
+TEST_F(MailboxTest, AnOldTurnIsNotThatOfAMessageUnderWayNorOfOneThatArrived) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  const WallTime old = mesh_.clock.now();
+  mesh_.clock.advance(Millis{60'000});
+  mesh_.lines["a"].answer = [&](const agents::Message&) {
+    mesh_.turn_ended("a", old);
+    return Delivery{DeliveryResult::delivered, ""};
+  };
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  mesh_.turn_ended("a", old);
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  mesh_.clock.advance(Millis{1'000});
+  mesh_.turn_ended("a", mesh_.clock.now());
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+}
+
+TEST_F(MailboxTest, WhenItWasToldIsInTheJournal) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::accepted, RunId{});
+  mesh_.clock.advance(Millis{60'000});
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  EXPECT_EQ(mesh_.journal->open_items()->front().told_at, mesh_.clock.now());
+}
+
+TEST_F(MailboxTest, WhatWasToldAtATimeThatIsNotKnownIsNotEndedByATurnThatNobodyHeard) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  ASSERT_TRUE(mesh_.journal->set_run("itm_1", 1, RunId{1}, WallTime{}));
+  mesh_.load();
+  mesh_.turn_ended("a", mesh_.clock.now());
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+}
+
+TEST_F(MailboxTest, AFailedTurnThatNobodyHeardIsTriedOnceMoreAndCountsOnce) {
+  mesh_.config.watchdog.turn_retry = Millis{1};
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.clock.advance(Millis{60'000});
+  const WallTime at = mesh_.clock.now() - Millis{30'000};
+  for (int i = 0; i < 3; ++i) mesh_.turn_failed("a", "API Error: 500", at);  // each time the line is new
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.lines["a"].messages.size() == 1; }));
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+  EXPECT_TRUE(mesh_.told("a", "turn_failed"));
+  mesh_.tell("a", SignalKind::busy);
+  mesh_.turn_failed("a", "API Error: 503");
+  EXPECT_EQ(mesh_.progress("itm_1"), "failed: the agent's turn failed: API Error: 503");
+}
+
+TEST_F(MailboxTest, AFailedTurnThatWasHeardIsNotCountedAgainWhenTheLineIsNew) {
+  mesh_.config.watchdog.turn_retry = kLong;
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
+  mesh_.load();
+  mesh_.clock.advance(Millis{60'000});
+  mesh_.turn_failed("a", "API Error: 500");
+  mesh_.turn_failed("a", "API Error: 500", mesh_.clock.now() - Millis{5});
+  mesh_.settle();
+  EXPECT_EQ(mesh_.progress("itm_1"), "delivered");
+}
+
 // ---- told again
 
 TEST_F(MailboxTest, WhatIsToldAgainIsDoneByTheNewRunsTurn) {

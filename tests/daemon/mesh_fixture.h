@@ -81,7 +81,7 @@ class Mesh {
   // A row of an assignment; before load().
   void item(const std::string& id, const std::string& agent, Progress progress, RunId run) {
     const ItemRow row{.id = id, .agent = agent, .document = document(id, agent)};
-    if (!journal->accept(row, clock.now()) || !journal->set_run(id, 1, run) ||
+    if (!journal->accept(row, clock.now()) || !journal->set_run(id, 1, run, clock.now()) ||
         !journal->set_progress(id, 1, progress, ""))
       std::terminate();
   }
@@ -113,16 +113,17 @@ class Mesh {
         watchdog::Signal{
             .kind = kind, .run = known.agent.run, .at = clock.now(), .source = watchdog::Source::native});
   }
-  // As the daemon does with a runner's signals of these kinds.
-  void turn_ended(const std::string& name) {
+  // As the daemon does with a runner's signals of these kinds; with a time: of a turn that nobody heard the
+  // end of.
+  void turn_ended(const std::string& name, std::optional<WallTime> at = {}) {
     entry(name).last_signal = DecidingSignal{{.kind = agents::SignalKind::turn_ended}, clock.now()};
     tell(name, watchdog::SignalKind::turn_ended);
-    mailbox->turn_ended(entry(name).agent.name);
+    mailbox->turn_ended(entry(name).agent.name, at);
   }
-  void turn_failed(const std::string& name, const std::string& text) {
+  void turn_failed(const std::string& name, const std::string& text, std::optional<WallTime> at = {}) {
     entry(name).last_signal = DecidingSignal{{.kind = agents::SignalKind::turn_failed}, clock.now()};
     tell(name, watchdog::SignalKind::turn_ended);
-    mailbox->turn_failed(entry(name).agent.name, text);
+    mailbox->turn_failed(entry(name).agent.name, text, at);
   }
   bool until(const std::function<bool()>& condition) {
     return agentmesh::test::eventually(io, kLimit, condition);
