@@ -5,6 +5,7 @@
 #include "agents/link_work.h"
 #include "agents/opencode_delivery.h"
 #include "agents/opencode_state.h"
+#include "agents/opencode_turn.h"
 #include "agents/throttle.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -80,6 +81,7 @@ class Core : public std::enable_shared_from_this<Core> {
   awaitable<void> await_painted();
   awaitable<void> sync();
   awaitable<Result<OpencodeSnapshot>> take_snapshot();
+  awaitable<std::optional<Signal>> last_end();
   Task<std::string> body_of(std::string path);
   awaitable<Result<std::string>> session_for_message();
   awaitable<Result<std::string>> newest_session();
@@ -229,11 +231,19 @@ awaitable<Result<OpencodeSnapshot>> Core::take_snapshot() {
     if (!permissions) co_return pass(permissions.error());
     auto questions = co_await body_of("/question");
     if (!questions) co_return pass(questions.error());
-    answers = {std::move(*status), std::move(*permissions), std::move(*questions),
-               state_.generation() != before};
+    answers = {std::move(*status), std::move(*permissions), std::move(*questions)};
+    if (!readable_) answers.last_end = co_await last_end();
+    answers.moved = state_.generation() != before;
     if (!answers.moved) break;
   }
   co_return answers;
+}
+
+// How the last turn of the conversation ended, which no event has told when the line is new.
+awaitable<std::optional<Signal>> Core::last_end() {
+  if (!state_.session()) co_return std::nullopt;
+  const auto messages = co_await body_of("/session/" + *state_.session() + "/message?limit=1");
+  co_return messages ? opencode_last_end(*messages) : std::nullopt;
 }
 
 Task<std::string> Core::body_of(std::string path) {

@@ -1,6 +1,7 @@
 #include "agents/opencode_state.h"
 
 #include "agents/fields.h"
+#include "agents/opencode_turn.h"
 #include "agents/opencode_v2.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -20,7 +21,6 @@ namespace {
 
 constexpr JsonLimits kEventLimits{
     .bytes = kMaxOpencodeEvent, .depth = kMaxJsonDepth, .values = kMaxOpencodeValues};
-constexpr std::int64_t kMaxEpochMs = 4'102'444'800'000;  // the year 2100: later is nonsense
 
 void push_bounded(std::deque<std::string>& list, const std::string& id) {
   if (list.size() >= kMaxOpencodeRemembered) list.pop_front();
@@ -119,7 +119,7 @@ void OpencodeState::on_status(const json& properties) {
     work.why = one_line(text_at(status, "message"));
     work.limited = speaks_of_limit(work.why);
     const auto next = whole_at(status, "next");
-    if (next && *next > 0 && *next < kMaxEpochMs) work.until = from_millis(*next);
+    if (next && *next > 0 && *next < kMaxOpencodeTime) work.until = from_millis(*next);
   }
   set_work(session, std::move(work));
 }
@@ -147,24 +147,16 @@ void OpencodeState::set_work(const std::string& session, std::optional<Work> wor
 }
 
 void OpencodeState::on_error(const json& properties) {
-  const json& error = object_at(properties, "error");
-  const json& data = object_at(error, "data");
-  const std::string name = text_at(error, "name");
-  const std::string message = one_line(text_at(data, "message"));
-  const std::int64_t status = whole_at(data, "statusCode").value_or(0);
+  const auto [kind, said] = opencode_error(object_at(properties, "error"));
   ++generation_;
-  if (name == "MessageAbortedError") {
+  if (kind == OpencodeError::Kind::interrupted) {
     aborted_ = true;
     return;
   }
-  const std::string said = message.empty() ? one_line(name) : message;
   // A part's error is its own: the turn that asked for the part goes on.
   if (!children_.contains(id_at(properties, "sessionID"))) last_error_ = said;
-  if (name == "ProviderAuthError" || status == 401 || status == 403) {
-    held_ = Signal{SignalKind::auth_required, "event", said};
-  } else if (status == 429 || speaks_of_limit(message)) {
-    held_ = Signal{SignalKind::rate_limited, "event", said};
-  }
+  if (kind == OpencodeError::Kind::login) held_ = Signal{SignalKind::auth_required, "event", said};
+  if (kind == OpencodeError::Kind::limited) held_ = Signal{SignalKind::rate_limited, "event", said};
 }
 
 void OpencodeState::on_session(const json& info, Signals& out) {
@@ -297,7 +289,9 @@ Result<std::vector<Signal>> OpencodeState::snapshot(const OpencodeSnapshot& answ
   take(questions_, *questions);
   known_ = true;
   wants_snapshot_ = false;
+  last_end_ = answers.last_end;
   settle("http", out);
+  last_end_.reset();
   return out;
 }
 
@@ -408,6 +402,7 @@ void OpencodeState::settle(std::string_view source, Signals& out) {
   const bool turn_ran = before == Summary::busy || before == Summary::limited;
   const auto end = last_error_.empty() ? SignalKind::turn_ended : SignalKind::turn_failed;
   if (turn_ran && !aborted_) out.push_back({end, from, last_error_});
+  if (before == Summary::unknown && last_end_) out.push_back(*last_end_);
   out.push_back({SignalKind::idle, from, aborted_ ? "interrupted" : ""});
 }
 

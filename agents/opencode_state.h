@@ -30,10 +30,13 @@ struct OpencodeSnapshot {
   std::string permissions;  // GET /permission
   std::string questions;    // GET /question
   bool moved = false;       // events changed the state while they were asked for, at every try
+  // How the last turn ended, asked for after these; told when nothing else was told yet.
+  std::optional<Signal> last_end = {};
 };
 
-constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;  // bytes: a tool's whole output is in its event
-constexpr std::size_t kMaxOpencodeValues = 100'000;         // of one event, or of a list of its sessions
+constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;    // bytes: a tool's whole output is in its event
+constexpr std::size_t kMaxOpencodeValues = 100'000;           // of one event, or of a list of its sessions
+constexpr std::int64_t kMaxOpencodeTime = 4'102'444'800'000;  // epoch ms, the year 2100: later is nonsense
 
 class OpencodeState {
  public:
@@ -116,6 +119,7 @@ class OpencodeState {
   Summary told_ = Summary::unknown;
   Work told_work_;
   std::string last_error_;
+  std::optional<Signal> last_end_;  // while a snapshot is folded
   bool known_ = false;
   bool aborted_ = false;
   bool wants_snapshot_ = false;

@@ -49,6 +49,8 @@ class FakeOpencode final : public OpencodeApi {
   json questions = json::array();
   json sessions = json::array();
   std::map<std::string, std::string> messages;  // id -> text
+  std::map<std::string, json> newest;           // message of a conversation, by the conversation's id
+  int newest_reads = 0;
   std::vector<std::string> posts;
   std::function<void()> on_status_read;
   std::string held_path;  // a GET of it is answered when this has changed
@@ -76,6 +78,7 @@ class FakeOpencode final : public OpencodeApi {
     }
     if (path == "/question") co_return ApiAnswer{200, questions.dump()};
     if (path.starts_with("/session?")) co_return ApiAnswer{200, sessions.dump()};
+    if (path.ends_with("/message?limit=1")) co_return newest_of(path.substr(9, path.find('/', 9) - 9));
     if (path.contains("/message?")) co_return ApiAnswer{200, all_messages()};
     const std::string id = path.substr(path.rfind('/') + 1);
     co_return ApiAnswer{messages.contains(id) && !hide_messages ? 200 : 404, "{}"};
@@ -116,6 +119,12 @@ class FakeOpencode final : public OpencodeApi {
     boost::asio::steady_timer timer(io_, Millis{1});
     co_await timer.async_wait(boost::asio::use_awaitable);
   }
+  ApiAnswer newest_of(const std::string& session) {
+    ++newest_reads;
+    const auto found = newest.find(session);
+    if (found == newest.end()) return ApiAnswer{404, "{}"};
+    return ApiAnswer{200, json::array({{{"info", found->second}}}).dump()};
+  }
   std::string all_messages() const {
     json list = json::array();
     for (const auto& [id, text] : messages) list.push_back({{"info", {{"id", id}}}, {"text", text}});
@@ -139,9 +148,10 @@ class OpencodeLinkTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void start(Conversation conversation) {
+  void start(Conversation conversation, const std::string& session = "") {
     LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
     context.conversation = conversation;
+    context.session_id = session;
     link_ = make_opencode_link(
         std::move(context), [this](Signal signal) { seen_.push_back(std::move(signal)); }, opencode_, kQuick);
     ASSERT_TRUE(link_->start());
@@ -237,6 +247,67 @@ TEST_F(OpencodeLinkTest, ALostLineIsUnreadableAndItsReturnTellsTheStateAgain) {
   opencode_->up = false;
   ASSERT_TRUE(run_until([&] { return saw_last("unreadable"); }));
   EXPECT_EQ(deliver("m1", "hello"), DeliveryResult::blocked);
+}
+
+// ---- a turn that ended while nobody listened
+
+json ended_at(std::int64_t ms) {
+  return {{"role", "assistant"}, {"finish", "stop"}, {"time", {{"created", 1}, {"completed", ms}}}};
+}
+
+TEST_F(OpencodeLinkTest, ANewDaemonIsToldHowTheLastTurnOfItsConversationEnded) {
+  opencode_->newest["ses_1"] = ended_at(5'000);
+  opencode_->newest["ses_2"] = ended_at(9'000);
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  EXPECT_EQ(kinds(), (Kinds{"ready", "turn_ended", "idle"}));
+  EXPECT_EQ(seen_[1].at, WallTime{Millis{5'000}});
+  opencode_->tell("session.status", "nonsense");  // it asks for the state again
+  ASSERT_TRUE(run_until([&] { return opencode_->status_reads > 1; }));
+  EXPECT_EQ(opencode_->newest_reads, 1);
+}
+
+TEST_F(OpencodeLinkTest, ANewDaemonIsToldOfAnError) {
+  opencode_->newest["ses_1"] = ended_at(5'000);
+  opencode_->newest["ses_1"]["error"] = {{"name", "APIError"}, {"data", {{"message", "it broke"}}}};
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  EXPECT_EQ(kinds(), (Kinds{"ready", "turn_failed", "idle"}));
+  EXPECT_EQ(seen_[1].detail, "it broke");
+}
+
+TEST_F(OpencodeLinkTest, WithoutAConversationNoTurnIsAskedFor) {
+  start_up();
+  EXPECT_EQ(opencode_->newest_reads, 0);
+  EXPECT_EQ(kinds(), (Kinds{"ready", "idle"}));
+}
+
+TEST_F(OpencodeLinkTest, AConversationThatCannotBeReadSaysNothingOfATurn) {
+  start(Conversation::continue_session, "ses_gone");
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  EXPECT_EQ(opencode_->newest_reads, 1);
+  EXPECT_EQ(kinds(), (Kinds{"ready", "idle"}));
+}
+
+TEST_F(OpencodeLinkTest, ATurnThatRunsStillIsToldByItsEvents) {
+  opencode_->newest["ses_1"] = ended_at(5'000);
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+  opencode_->tell("session.status", {{"sessionID", "ses_1"}, {"status", {{"type", "idle"}}}});
+  EXPECT_EQ(kinds(), (Kinds{"ready", "busy", "turn_ended", "idle"}));
+  EXPECT_FALSE(seen_[2].at);
+}
+
+TEST_F(OpencodeLinkTest, ATurnThatEndedWhileTheLineWasDownIsTold) {
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+  opencode_->status = json::object();
+  opencode_->newest["ses_1"] = ended_at(5'000);
+  ++opencode_->stream;
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  EXPECT_EQ(kinds(), (Kinds{"ready", "busy", "unreadable", "turn_ended", "idle"}));
 }
 
 TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {

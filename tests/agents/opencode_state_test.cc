@@ -56,6 +56,11 @@ class OpencodeStateTest : public ::testing::Test {
     const auto signals = state_.snapshot({sessions, permissions, questions});
     return signals ? names(*signals) : Names{"error " + std::string(to_string(signals.error().code))};
   }
+  // A snapshot in which the conversation's last turn was over before anybody listened.
+  std::vector<Signal> snapshot_after(SignalKind end, const std::string& sessions) {
+    const Signal last{.kind = end, .source = "http", .detail = "", .at = WallTime{Millis{1'000}}};
+    return *state_.snapshot({sessions, "[]", "[]", false, last});
+  }
   void begin_idle() { ASSERT_EQ(snapshot("{}", "[]", "[]"), Names{"idle"}); }
   OpencodeState state_;
 };
@@ -87,6 +92,40 @@ TEST_F(OpencodeStateTest, ATurnIsBusyThenEndedThenIdleOnceEach) {
   EXPECT_EQ(tell(status("ses_1", "idle")), (Names{"turn_ended", "idle"}));
   EXPECT_EQ(tell(event("session.idle", {{"sessionID", "ses_1"}})), Names{});
   EXPECT_EQ(tell(event("session.idle", {{"sessionID", "ses_1"}})), Names{});
+}
+
+TEST_F(OpencodeStateTest, AnEndThatNobodyHeardIsToldWithItsTimeBeforeIdle) {
+  for (const SignalKind end : {SignalKind::turn_ended, SignalKind::turn_failed}) {
+    const auto told = snapshot_after(end, "{}");
+    ASSERT_EQ(names(told), (Names{std::string(to_string(end)), "idle"}));
+    EXPECT_EQ(told.front().at, WallTime{Millis{1'000}});
+    state_.lost("gone");
+  }
+}
+
+TEST_F(OpencodeStateTest, AnEndThatNobodyHeardIsNotToldOfWhatIsKnown) {
+  begin_idle();
+  EXPECT_EQ(names(snapshot_after(SignalKind::turn_ended, "{}")), Names{});
+  EXPECT_EQ(tell(status("ses_1", "busy")), Names{"busy"});
+  const auto heard = snapshot_after(SignalKind::turn_failed, "{}");
+  ASSERT_EQ(names(heard), (Names{"turn_ended", "idle"}));
+  EXPECT_FALSE(heard.front().at);
+}
+
+TEST_F(OpencodeStateTest, AnEndThatNobodyHeardSaysNothingWhileSomethingRunsOrIsAsked) {
+  EXPECT_EQ(names(snapshot_after(SignalKind::turn_ended, R"({"ses_1":{"type":"busy"}})")), Names{"busy"});
+  EXPECT_EQ(tell(status("ses_1", "idle")), (Names{"turn_ended", "idle"}));
+  state_.lost("gone");
+  const Signal last{.kind = SignalKind::turn_ended, .source = "http", .at = WallTime{Millis{1'000}}};
+  EXPECT_EQ(names(*state_.snapshot({"{}", R"([{"id":"per_1"}])", "[]", false, last})),
+            Names{"permission_asked per_1"});
+  EXPECT_EQ(tell(replied("per_1")), (Names{"permission_closed per_1", "idle"}));
+}
+
+TEST_F(OpencodeStateTest, ATurnThatBeganAndEndedBeforeTheFirstSnapshotIsToldOnce) {
+  tell(status("ses_1", "busy"));
+  EXPECT_EQ(tell(status("ses_1", "idle")), Names{});
+  EXPECT_EQ(names(snapshot_after(SignalKind::turn_ended, "{}")), (Names{"turn_ended", "idle"}));
 }
 
 TEST_F(OpencodeStateTest, IdleIsNotToldWhileAPermissionIsOpen) {
