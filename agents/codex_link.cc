@@ -244,6 +244,7 @@ awaitable<Result<>> Core::sync() {
   if (!readable_ || state_.wants_read() || Steady::now() >= next_read_) {
     if (auto read = co_await read_threads(); !read) co_return pass(read.error());
     next_read_ = Steady::now() + times_.resync;
+    if (auto missed = state_.caught_up()) tell(std::move(*missed));
     readable_ = true;
     settle();
   }
@@ -268,9 +269,9 @@ awaitable<Result<>> Core::read_threads() {
     if (thread) state_.read(object_at(*thread, "thread"));
     if (!state_.wants_last_turn(id)) continue;
     const auto turns = co_await rpc->call(
-        "thread/turns/list", {{"threadId", id}, {"limit", 1}, {"itemsView", "summary"}}, times_.answer);
+        "thread/turns/list", {{"threadId", id}, {"limit", 1}, {"itemsView", "notLoaded"}}, times_.answer);
     if (!turns) continue;
-    for (const json& turn : codex_list(*turns)) state_.last_turn(turn, context_.clock.now());
+    for (const json& turn : codex_list(*turns)) state_.last_turn(id, turn, context_.clock.now());
   }
   if (closed_ || rpc != rpc_) co_return fail(ErrorCode::unavailable, "codex", "the line is gone");
   state_.keep_only(loaded);

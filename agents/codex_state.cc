@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <re2/re2.h>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kSource = "status";
+constexpr std::int64_t kMaxEpochSeconds = 4'102'444'800;  // the year 2100: later is nonsense
 constexpr std::array<std::string_view, 6> kInputMembers = {"command",   "server",  "tool",
                                                            "arguments", "changes", "query"};
 constexpr std::array<std::string_view, 5> kTools = {"commandExecution", "mcpToolCall", "fileChange",
@@ -47,6 +49,28 @@ std::int64_t error_status(const json& error) {
     if (const auto status = whole_at(inner, "httpStatusCode")) return *status;
   }
   return 0;
+}
+
+// What it leaves the agent in: at a limit, without a login; silent: nothing that stays.
+Sense sense_of(const json& error) {
+  const std::string name = error_name(error);
+  const std::int64_t status = error_status(error);
+  if (name == "usageLimitExceeded" || name == "rateLimitExceeded" || status == 429) return Sense::limited;
+  return name == "unauthorized" || status == 401 || status == 403 ? Sense::login : Sense::silent;
+}
+
+// How a turn ended that has ended by itself, where that is certain.
+std::optional<Signal> end_of(const json& turn) {
+  const std::string status = text_at(turn, "status");
+  const json& error = object_at(turn, "error");
+  const bool failed = status == "failed" && sense_of(error) == Sense::silent;
+  const auto second = whole_at(turn, "completedAt");
+  if (!failed && status != "completed") return std::nullopt;
+  if (!second || *second <= 0 || *second > kMaxEpochSeconds) return std::nullopt;
+  return Signal{.kind = failed ? SignalKind::turn_failed : SignalKind::turn_ended,
+                .source = std::string(kSource),
+                .detail = one_line(text_at(error, "message")),
+                .at = from_millis(*second * 1000)};
 }
 
 std::string question_of(const json& params) {
@@ -164,28 +188,37 @@ void CodexState::turn_ended(const json& params, WallTime now, std::vector<Signal
   Thread* thread = known(id_at(params, "threadId"));
   const json& turn = object_at(params, "turn");
   thread->turn_runs = false;
-  last_turn(turn, now);
   const std::string status = text_at(turn, "status");
+  if (status == "failed") failed(object_at(turn, "error"), now);
   if (thread->child || hindrance_ || status == "interrupted") return;
   out.push_back({status == "failed" ? SignalKind::turn_failed : SignalKind::turn_ended, std::string(kSource),
                  one_line(text_at(object_at(turn, "error"), "message"))});
 }
 
-void CodexState::last_turn(const json& turn, WallTime now) {
-  if (text_at(turn, "status") == "failed") failed(object_at(turn, "error"), now);
+void CodexState::last_turn(const std::string& id, const json& turn, WallTime now) {
+  const Thread* thread = known(id);
+  if (thread == nullptr) return;
+  if (thread->status == Status::failed && text_at(turn, "status") == "failed")
+    failed(object_at(turn, "error"), now);
+  if (caught_up_ || thread->ephemeral || thread->child) return;
+  const auto end = end_of(turn);
+  if (end && (!missed_ || missed_->at < end->at)) missed_ = end;
+}
+
+std::optional<Signal> CodexState::caught_up() {
+  auto missed = std::exchange(missed_, std::nullopt);
+  const bool first = !std::exchange(caught_up_, true);
+  return first && sign().sense == Sense::idle ? std::move(missed) : std::nullopt;
 }
 
 void CodexState::failed(const json& error, WallTime now) {
-  const std::string name = error_name(error);
-  const std::int64_t status = error_status(error);
+  const Sense sense = sense_of(error);
+  if (sense == Sense::silent) return;
   const std::string message = text_at(error, "message");
-  if (name == "usageLimitExceeded" || name == "rateLimitExceeded" || status == 429) {
-    const bool told = full_until_ && *full_until_ > now;
-    hindrance_ =
-        Sign{Sense::limited, one_line(message), "", told ? full_until_ : codex_limit_end(message, now)};
-  } else if (name == "unauthorized" || status == 401 || status == 403) {
-    hindrance_ = Sign{Sense::login, one_line(message)};
-  }
+  hindrance_ = Sign{sense, one_line(message)};
+  if (sense != Sense::limited) return;
+  const bool told = full_until_ && *full_until_ > now;
+  hindrance_->until = told ? full_until_ : codex_limit_end(message, now);
 }
 
 void CodexState::limits(const json& snapshot) {
@@ -339,7 +372,10 @@ bool CodexState::is_joined(const std::string& thread) const {
 
 bool CodexState::wants_last_turn(const std::string& thread) const {
   const auto found = threads_.find(thread);
-  return found != threads_.end() && found->second.status == Status::failed && !hindrance_;
+  if (found == threads_.end()) return false;
+  const Thread& known = found->second;
+  const bool unheard = !caught_up_ && !known.ephemeral && !known.child && known.status == Status::idle;
+  return unheard || (known.status == Status::failed && !hindrance_);
 }
 
 bool CodexState::seen(std::string_view client_id) const {
@@ -351,6 +387,8 @@ void CodexState::forget() {
   requests_.clear();
   hindrance_.reset();
   full_until_.reset();
+  missed_.reset();
+  caught_up_ = false;
   wants_read_ = false;
 }
 

@@ -42,8 +42,13 @@ class CodexState {
   // The Link is subscribed to it: its turns, items and requests come. Or it cannot be, as long as nothing was
   // said in it.
   std::vector<Signal> joined(const std::string& thread, bool well);
-  // The turn that ended last, as `thread/turns/list` gives it: what a `systemError` was about.
-  void last_turn(const nlohmann::json& turn, WallTime now);
+  // The thread's newest turn, as `thread/turns/list` gives it: what a `systemError` was about, and how a turn
+  // ended that ended before the line was up.
+  void last_turn(const std::string& thread, const nlohmann::json& turn, WallTime now);
+  // All threads were read out, the first time since the line is up: the newest end that could not be heard,
+  // with its time. None while a turn runs or something is asked, for that turn's end tells, and none where it
+  // is not certain: an interrupted turn, one without a time, one that ended at a limit or without a login.
+  std::optional<Signal> caught_up();
   void forget();  // the line is gone
 
   // Silent while no conversation is known.
@@ -58,7 +63,7 @@ class CodexState {
   bool wants_join() const;  // one that works could not be joined
   void join_again();
   bool is_joined(const std::string& thread) const;
-  // The thread ended by an error that is not known yet.
+  // The thread ended by an error that is not known yet, or its last turn ended before the line was up.
   bool wants_last_turn(const std::string& thread) const;
   // The open request for permission with that id.
   const CodexRequest* request(std::string_view id) const;
@@ -97,6 +102,8 @@ class CodexState {
   std::string last_tool_;
   std::uint64_t order_ = 0;
   bool wants_read_ = false;
+  bool caught_up_ = false;              // since the line is up
+  std::optional<Signal> missed_;        // the newest end of a turn that could not be heard
   std::optional<Sign> hindrance_;       // limited or login, until a turn runs
   std::optional<WallTime> full_until_;  // the last told windows are used up until then
 };

@@ -43,6 +43,7 @@ struct FakeServer {
   std::string status = "idle";
   json flags = json::array();
   json loaded = {"t1"};
+  json turns = json::array();                                 // the newest
   json open_request;                                          // given to who joins
   std::vector<std::pair<std::string, std::string>> messages;  // client id, text
   std::vector<std::string> asked;
@@ -71,7 +72,7 @@ struct FakeServer {
     if (method == "turn/start" && std::exchange(lose_answer, false)) return;
     json answer{{"id", message["id"]}};
     const bool denied = (method == "turn/start" && refuse) ||
-                        (!written_down && (method == "thread/resume" || method == "thread/items/list"));
+                        (!written_down && (method == "thread/resume" || method.ends_with("s/list")));
     if (denied) {
       answer["error"] = {{"code", -32600}, {"message", "no rollout found"}};
     } else {
@@ -85,6 +86,7 @@ struct FakeServer {
     if (method == "initialize")
       return {{"userAgent", "agentmesh/0.169.0 (Debian 12.0.0; x86_64) (agentmesh; 0.1.0)"}};
     if (method == "thread/loaded/list") return {{"data", loaded}};
+    if (method == "thread/turns/list") return {{"data", turns}};
     if (method == "thread/read")
       return {{"thread", {{"id", "t1"}, {"ephemeral", false}, {"status", state()}}}};
     if (method != "thread/items/list") return json::object();
@@ -238,6 +240,63 @@ TEST_F(CodexLinkTest, AConversationWithoutAWordIsNotResumable) {
   server_.written_down = true;
   server_.change("active");
   EXPECT_TRUE(until([this] { return link_->session_id().has_value(); }));
+}
+
+// ---- a turn that ended while nobody listened
+
+json ended_at(std::int64_t second) {
+  return json::array({{{"id", "u1"}, {"status", "completed"}, {"completedAt", second}}});
+}
+
+TEST_F(CodexLinkTest, ANewDaemonIsToldHowTheLastTurnEnded) {
+  server_.turns = ended_at(1'795'539'813);
+  start_idle();
+  const Signal* end = last(SignalKind::turn_ended);
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(end->at, from_millis(1'795'539'813'000));
+  EXPECT_LT(end, last(SignalKind::idle));
+  ASSERT_TRUE(until([this] { return link_->session_id().has_value(); }));
+  EXPECT_EQ(server_.sent("thread/turns/list"), 1);
+}
+
+TEST_F(CodexLinkTest, ATurnThatRunsStillIsToldWhenItEnds) {
+  server_.turns = ended_at(1'795'539'813);
+  server_.status = "active";
+  start();
+  ASSERT_TRUE(until([this] { return told(SignalKind::busy) && link_->session_id(); }));
+  EXPECT_EQ(server_.sent("thread/turns/list"), 0);
+  server_.change("idle");
+  server_.tell("turn/completed", {{"threadId", "t1"}, {"turn", {{"status", "completed"}}}});
+  ASSERT_TRUE(until([this] { return told(SignalKind::turn_ended); }));
+  EXPECT_FALSE(last(SignalKind::turn_ended)->at);
+}
+
+TEST_F(CodexLinkTest, ATurnThatEndedWhileTheLineWasDownIsTold) {
+  server_.status = "active";
+  start();
+  ASSERT_TRUE(until([this] { return told(SignalKind::busy); }));
+  server_.status = "idle";
+  server_.turns = ended_at(1'795'539'813);
+  server_.turns[0]["status"] = "failed";
+  server_.turns[0]["error"] = {{"message", "it broke " + std::string(1024 * 1024, 'x')}};
+  ++server_.line;
+  ASSERT_TRUE(until([this] { return told(SignalKind::idle); }));
+  ASSERT_TRUE(told(SignalKind::turn_failed));
+  EXPECT_TRUE(last(SignalKind::turn_failed)->at);
+  EXPECT_TRUE(last(SignalKind::turn_failed)->detail.starts_with("it broke"));
+  EXPECT_LE(last(SignalKind::turn_failed)->detail.size(), kMaxSignalDetail);
+}
+
+TEST_F(CodexLinkTest, WithoutATurnOrALastingConversationNothingIsSaidOfOne) {
+  server_.written_down = false;
+  start_idle();
+  EXPECT_EQ(server_.sent("thread/turns/list"), 1);
+  EXPECT_FALSE(told(SignalKind::turn_ended));
+  server_.written_down = true;
+  ++server_.line;
+  ASSERT_TRUE(until([this] { return server_.sent("thread/turns/list") == 2; }));
+  until([this] { return told(SignalKind::turn_ended); }, Millis{20});
+  EXPECT_FALSE(told(SignalKind::turn_ended));
 }
 
 TEST_F(CodexLinkTest, AMessageIsDeliveredOnceAndSeen) {

@@ -106,6 +106,108 @@ TEST(CodexState, AFailedTurnSaysWhy) {
   EXPECT_EQ(state.sign().sense, Sense::idle);
 }
 
+// ---- a turn that ended before the line was up
+
+json turn(std::string_view how, json completed, json error = nullptr) {
+  return {{"id", "u1"},
+          {"items", json::array()},
+          {"status", how},
+          {"startedAt", 1'795'539'800},
+          {"completedAt", std::move(completed)},
+          {"error", std::move(error)}};
+}
+
+constexpr std::int64_t kEnd = 1'795'539'813;
+
+// What is told of one conversation whose newest turn is this one.
+std::optional<Signal> missed(const json& newest, std::string_view now = "idle") {
+  CodexState state;
+  state.read(thread("t1", now));
+  EXPECT_TRUE(state.wants_last_turn("t1"));
+  state.last_turn("t1", newest, kNow);
+  return state.caught_up();
+}
+
+TEST(CodexState, ATurnThatNobodyHeardIsToldWithItsTime) {
+  const auto end = missed(turn("completed", kEnd));
+  ASSERT_TRUE(end);
+  EXPECT_EQ(*end,
+            (Signal{.kind = SignalKind::turn_ended, .source = "status", .at = from_millis(kEnd * 1000)}));
+  for (const char* now : {"idle", "systemError"}) {
+    const auto failed = missed(turn("failed", kEnd, {{"message", "stream\ndisconnected"}}), now);
+    ASSERT_TRUE(failed) << now;
+    EXPECT_EQ(failed->kind, SignalKind::turn_failed);
+    EXPECT_EQ(failed->detail, "stream disconnected");
+  }
+}
+
+TEST(CodexState, WhereItIsNotCertainHowATurnEndedNothingIsTold) {
+  const json limit{{"message", "usage limit"}, {"codexErrorInfo", "usageLimitExceeded"}};
+  const json login{{"message", "no key"},
+                   {"codexErrorInfo", {{"httpConnectionFailed", {{"httpStatusCode", 401}}}}}};
+  const std::vector<std::pair<const char*, json>> cases{
+      {"it runs", turn("inProgress", nullptr)},
+      {"interrupted", turn("interrupted", kEnd)},
+      {"cut off", turn("interrupted", nullptr)},
+      {"a usage limit", turn("failed", kEnd, limit)},
+      {"a missing login", turn("failed", kEnd, login)},
+      {"no time", turn("completed", nullptr)},
+      {"a time of a wrong type", turn("completed", "now")},
+      {"a time before all times", turn("completed", 0)},
+      {"a time after all times", turn("completed", INT64_MAX)},
+      {"a status of a wrong type", {{"status", 7}, {"completedAt", kEnd}}},
+      {"no turn", json::object()},
+      {"nothing", nullptr},
+      {"a list", json::array({1, 2})},
+  };
+  for (const auto& [what, newest] : cases) EXPECT_FALSE(missed(newest)) << what;
+  CodexState never;
+  never.read(thread("t1"));
+  EXPECT_FALSE(never.caught_up());
+}
+
+TEST(CodexState, AnOldTurnsLimitHoldsNobodyUp) {
+  CodexState state;
+  state.read(thread("t1"));  // a new server: it has forgotten what the conversation ended by
+  state.last_turn("t1", turn("failed", kEnd, {{"codexErrorInfo", "usageLimitExceeded"}}), kNow);
+  EXPECT_FALSE(state.caught_up());
+  EXPECT_EQ(state.sign().sense, Sense::idle);
+}
+
+TEST(CodexState, TheNewestEndOfAllConversationsIsToldOnceAndNotThatOfAPart) {
+  CodexState state;
+  for (const char* id : {"t1", "t2"}) state.read(thread(id));
+  json part = thread("t3");
+  part["parentThreadId"] = "t2";
+  state.read(part);
+  EXPECT_FALSE(state.wants_last_turn("t3"));
+  EXPECT_FALSE(state.wants_last_turn("t9"));
+  state.last_turn("t1", turn("completed", kEnd), kNow);
+  state.last_turn("t2", turn("failed", kEnd - 5), kNow);
+  state.last_turn("t3", turn("failed", kEnd + 5), kNow);
+  state.last_turn("t9", turn("failed", kEnd + 5), kNow);
+  const auto end = state.caught_up();
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->kind, SignalKind::turn_ended);
+  EXPECT_FALSE(state.wants_last_turn("t1"));
+  state.last_turn("t1", turn("completed", kEnd), kNow);
+  EXPECT_FALSE(state.caught_up());
+  state.forget();
+  state.read(thread("t1"));
+  EXPECT_TRUE(state.wants_last_turn("t1"));
+}
+
+TEST(CodexState, AnEndThatNobodyHeardIsNotToldWhileATurnRunsOrSomethingIsAsked) {
+  for (const json& flags : {json::array(), json::array({"waitingOnApproval"})}) {
+    CodexState state;
+    state.read(thread("t1"));
+    state.last_turn("t1", turn("completed", kEnd), kNow);
+    state.take(status("t1", "active", flags), kNow);
+    EXPECT_FALSE(state.caught_up());
+    EXPECT_THAT(state.take(status("t1", "idle"), kNow), Contains(kind(SignalKind::turn_ended)));
+  }
+}
+
 TEST(CodexState, TheFirstTurnEndsByItsStatusAlone) {
   CodexState state;
   state.read(thread("t1"));
@@ -210,8 +312,8 @@ TEST(CodexState, AnErrorFromBeforeIsReadFromTheLastTurn) {
   CodexState state;
   state.read(thread("t1", "systemError"));
   EXPECT_TRUE(state.wants_last_turn("t1"));
-  state.last_turn({{"status", "failed"}, {"error", {{"message", "m"}, {"codexErrorInfo", "unauthorized"}}}},
-                  kNow);
+  state.last_turn(
+      "t1", {{"status", "failed"}, {"error", {{"message", "m"}, {"codexErrorInfo", "unauthorized"}}}}, kNow);
   EXPECT_EQ(state.sign().sense, Sense::login);
   EXPECT_FALSE(state.wants_last_turn("t1"));
 }
