@@ -17,6 +17,10 @@ def test_codex_resumes(bench):
     demo.resumes(bench, CODEX)
 
 
+def test_codex_turn_ends_without_a_daemon(bench):
+    demo.turn_ends_without_a_daemon(bench, CODEX)
+
+
 def test_codex_daemon_restart_keeps_a_prompt(bench):
     """A prompt that was open when the daemon died is told again and answered by the next one."""
     mesh = bench.mesh()

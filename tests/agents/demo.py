@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from hub_tests import send, until_state
 from mesh import always, check, eventually, same
 from messages import random_message, typeable
 
@@ -187,6 +188,28 @@ def resumes(bench, runner):
         same(model.heard().count("remember the number 4711"), 1, "how often the first message was sent")
         mesh.expect(0, "nudge", name, "RUN: touch resumed.txt")
         eventually(20, (mesh.workdir / "resumed.txt").exists, "a command runs without being asked for")
+
+
+def turn_ends_without_a_daemon(bench, runner):
+    """The daemon is killed while an assignment's turn runs, and the turn ends: the next daemon finds out how."""
+    mesh = bench.mesh()
+    with Model(mesh) as model:
+        name = start(mesh, model, runner)
+        eventually(10, lambda: mesh.agent(name)["hub"]["registered"], "registered at the hub")
+        item = send(mesh, name, "work", "--body", "SLOW: 8")
+        until_state(mesh, item, "delivered")
+        mesh.kill_daemon()
+        check("as asked" not in words_of(mesh, name), "the turn runs still")
+        eventually(30, lambda: "as asked" in words_of(mesh, name), "the turn ends")
+        always(2, lambda: mesh.daemon() is None, "no daemon runs")
+        bench.measured("done after the next daemon began", until_state(mesh, item, "done"), 10, "s")
+        same(sum(item in message for message in model.heard()), 1, "how often the assignment reached the model")
+        same(len(mesh.events(name, "assignment_done")), 1, "how often it was done")
+
+
+def words_of(mesh, name):
+    """What its terminal shows, wherever its lines are broken."""
+    return " ".join(mesh.screen(name).split())
 
 
 def random_messages(bench):

@@ -15,6 +15,10 @@ def test_opencode_resumes(bench):
     demo.resumes(bench, OPENCODE)
 
 
+def test_opencode_turn_ends_without_a_daemon(bench):
+    demo.turn_ends_without_a_daemon(bench, OPENCODE)
+
+
 def test_opencode_limit(bench):
     """A usage limit is held until its time, and nothing is sent meanwhile."""
     mesh = bench.mesh()
