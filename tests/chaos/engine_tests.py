@@ -140,23 +140,37 @@ def test_lost_engine_events(bench):
     bench.measured("an end without its events is seen", slowest, RELIST_S + 1, "s (a relist and a listing)")
 
 
+def tmux_clients(mesh):
+    """The daemon's: nobody else is attached."""
+    return [int(pid) for pid in mesh.tmux("list-clients", "-F", "#{client_pid}").stdout.split()]
+
+
+def painted(mesh, name):
+    return f"agentmesh-{name}" in mesh.sessions() and "fake-agent is up" in mesh.screen(name)
+
+
 def test_lost_tmux_events(bench):
+    """Each session ends while the daemon has no client that could tell it, and is held so that it has no other."""
     mesh = bench.mesh(QUICK + f'relist = "{RELIST_S}s"\n')
     names = mesh.start_all([mesh.name(f"a{index}") for index in range(3)])
-    before, slowest = mesh.started_at(names), 0.0
     for name in names:
-        clients = [int(pid) for pid in mesh.tmux("list-clients", "-F", "#{client_pid}").stdout.split()]
-        check(clients, "the daemon has no tmux client")
-        # What happens while the control client is held is lost with it.
-        for pid in clients:
-            os.kill(pid, signal.SIGSTOP)
-        same(mesh.tmux("kill-session", "-t", f"=agentmesh-{name}").returncode, 0, "tmux kill-session")
-        for pid in clients:
-            os.kill(pid, signal.SIGKILL)
-        slowest = max(slowest, eventually(3 * RELIST_S, lambda: f"agentmesh-{name}" in mesh.sessions() and
-                                          "fake-agent is up" in mesh.screen(name), "its session is back, painted")[1])
+        eventually(10, lambda: painted(mesh, name), "its first session, which may come after its state")
+    before, slowest, pid = mesh.started_at(names), 0.0, mesh.daemon()
+    for name in names:
+        clients = tmux_clients(mesh)
+        check(clients, "the daemon has no tmux client, and opened a session")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for client in clients:
+                os.kill(client, signal.SIGKILL)
+            eventually(5, lambda: not tmux_clients(mesh), "tmux has seen that its client is gone")
+            same(mesh.tmux("kill-session", "-t", f"=agentmesh-{name}").returncode, 0, "tmux kill-session")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        slowest = max(slowest, eventually(3 * RELIST_S, lambda: painted(mesh, name), "its session is back, painted")[1])
     bench.measured("a session whose end nobody told is back", slowest, RELIST_S, "s")
-    same(mesh.started_at(names), before, "container and StartedAt")
+    check(len(mesh.events(name="tmux_back")) >= len(names), "the daemon never lost its way to tmux")
+    same((mesh.started_at(names), mesh.daemon()), (before, pid), "container and StartedAt of each, and the daemon")
 
 
 PIDS = 512
