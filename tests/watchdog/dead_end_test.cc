@@ -3,6 +3,8 @@
 #include "tests/watchdog/drive.h"
 #include "watchdog/admission.h"
 
+#include <functional>
+
 #include <gtest/gtest.h>
 
 namespace agentmesh::watchdog::test {
@@ -132,6 +134,51 @@ TEST(EarlyStopTest, ByForceKillsWhatStarted) {
   EXPECT_EQ(d.count<Stop>(), 0);
   d.die(137);
   EXPECT_EQ(d.agent.exit.reason, ExitReason::stopped_by_user);
+}
+
+// A moment of a start, and how the start goes on after it.
+struct Moment {
+  const char* name;
+  std::function<void(Drive&)> before;
+  std::function<void(Drive&)> after;
+};
+
+TEST(EarlyStopTest, ByForceIsNeverGracefulWhateverMomentItMeets) {
+  const auto nothing = [](Drive&) {};
+  const auto created = [](Drive& d) {
+    d.to_creating();
+    d.done(Effect::create);
+  };
+  const auto is_running = [](Drive& d) { d.observe({d.own(ContainerState::running)}); };
+  const Moment moments[] = {
+      {"queued", [](Drive& d) { d.start(); }, nothing},
+      {"creating", [](Drive& d) { d.to_creating(); }, [](Drive& d) { d.done(Effect::create); }},
+      {"starting", created, [](Drive& d) { d.done(Effect::start); }},
+      {"starting for too long", created,
+       [&](Drive& d) {
+         d.pass(d.policy.stop_grace);
+         is_running(d);
+       }},
+      {"the answer to the start was lost",
+       [&](Drive& d) {
+         created(d);
+         d.failed(Effect::start, Failure::unknown);
+       },
+       is_running},
+      {"launching", [](Drive& d) { d.to_launching(); }, nothing},
+  };
+  for (const Moment& moment : moments) {
+    SCOPED_TRACE(moment.name);
+    Drive d;
+    moment.before(d);
+    d.feed(StopAsked{10s, StopManner::force});
+    moment.after(d);
+    EXPECT_EQ(d.count<Stop>(), 0);
+    EXPECT_EQ(d.count<Kill>(), d.count<Start>()) << "what was started is killed, once";
+    d.die(137);
+    d.done(Effect::remove);
+    EXPECT_EQ(d.status(), Status::stopped);
+  }
 }
 
 TEST(EarlyStopTest, KeepsItsTimeout) {
