@@ -125,9 +125,8 @@ std::optional<WallTime> in_a_while(std::string_view text, WallTime now) {
                               &seconds))
     return std::nullopt;
   if (hours.empty() && minutes.empty() && seconds.empty()) return std::nullopt;
-  const auto number = [](const std::string& digits) { return digits.empty() ? 0 : std::stoi(digits); };
-  return now + std::chrono::hours(number(hours)) + std::chrono::minutes(number(minutes)) +
-         std::chrono::seconds(number(seconds));
+  return now + std::chrono::hours(number_of(hours)) + std::chrono::minutes(number_of(minutes)) +
+         std::chrono::seconds(number_of(seconds));
 }
 
 }  // namespace
@@ -147,14 +146,14 @@ std::optional<WallTime> claude_limit_end(std::string_view text, WallTime now) {
                               &minute, &half, &zone)) {
     return std::nullopt;
   }
-  const int twelve = std::stoi(hour) % 12 + (half == "pm" ? 12 : 0);
-  const int minutes = minute.empty() ? 0 : std::stoi(minute);
-  if (std::stoi(hour) > 12 || minutes > 59) return std::nullopt;
+  const int twelve = number_of(hour) % 12 + (half == "pm" ? 12 : 0);
+  const int minutes = number_of(minute);
+  if (number_of(hour) > 12 || minutes > 59) return std::nullopt;
   const auto offset = zone.empty() || zone == "UTC" ? std::chrono::seconds(0) : local_offset(now);
   if (month.empty()) return next_time_of_day(twelve, minutes, now, offset);
   const auto found = std::ranges::find(kMonths, month);
   if (found == kMonths.end()) return std::nullopt;
-  return on_date(static_cast<int>(found - kMonths.begin()) + 1, std::stoi(day), twelve, minutes, now, offset);
+  return on_date(static_cast<int>(found - kMonths.begin()) + 1, number_of(day), twelve, minutes, now, offset);
 }
 
 std::optional<Sign> ClaudeSigns::title(std::string_view title) {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <re2/re2.h>
 #include <utility>
 
@@ -84,12 +83,6 @@ std::string detail_of(const std::string& method, const json& params) {
   if (text.empty()) text = question_of(params);
   if (text.empty() && method.starts_with("item/fileChange/")) text = "a change of files";
   return asked_line(text);
-}
-
-int number_of(std::string_view digits) {
-  int number = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return number;
 }
 
 }  // namespace

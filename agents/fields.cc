@@ -58,6 +58,8 @@ std::string one_line(std::string_view text) {
   return cut_utf8(trim(line), kMaxSignalDetail);
 }
 
+int number_of(std::string_view digits) { return whole_number<int>(digits).value_or(0); }
+
 std::string version_of(std::string_view text) {
   const std::size_t end = std::min(text.find_first_not_of("0123456789."), text.size());
   const bool numbers =

@@ -24,6 +24,9 @@ std::optional<std::int64_t> whole_at(const nlohmann::json& object, std::string_v
 // One line without control characters, cut at a character's end to kMaxSignalDetail bytes.
 std::string one_line(std::string_view text);
 
+// The digits that a pattern matched; 0 when it matched none.
+int number_of(std::string_view digits);
+
 // The version a text begins with, like "2.1.331": digits and dots, at most kMaxVersionBytes; "" when it does
 // not.
 std::string version_of(std::string_view text);

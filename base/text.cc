@@ -116,10 +116,8 @@ MarkedText without_mark(std::string_view text) {
   if (at == std::string_view::npos) return {text};
   const std::string_view digits =
       text.substr(at + kCutHead.size(), text.size() - kCutTail.size() - at - kCutHead.size());
-  std::uint32_t hidden = 0;
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), hidden);
-  if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size()) return {text};
-  return {text.substr(0, at), hidden};
+  const auto hidden = whole_number<std::uint32_t>(digits);
+  return hidden ? MarkedText{text.substr(0, at), *hidden} : MarkedText{text};
 }
 
 struct Unit {

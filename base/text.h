@@ -4,7 +4,10 @@
 #include "base/clock.h"
 #include "base/result.h"
 
+#include <charconv>
+#include <concepts>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +40,18 @@ std::string_view trim(std::string_view text);
 // The candidate with the smallest edit distance, when it is close enough to be meant (at most a third
 // changed).
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
+
+// The text, all of it, as a whole number from `least` to `most`: digits, behind a minus where the type has a
+// sign; no plus, no blank, no "0x".
+template <std::integral T, int kBase = 10>
+std::optional<T> whole_number(std::string_view text, T least = std::numeric_limits<T>::min(),
+                              T most = std::numeric_limits<T>::max()) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value, kBase);
+  const bool fits = error == std::errc{} && stop == end && value >= least && value <= most;
+  return fits ? std::optional(value) : std::nullopt;
+}
 
 // "2g", "512m", "64k", "1048576", "1.5g" (powers of 1024, an optional trailing b or ib).
 // Errors: invalid. Result in bytes, at least 1.

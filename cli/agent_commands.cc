@@ -10,7 +10,6 @@
 #include "daemon/agent_spec.h"
 #include "daemon/crash_report.h"
 
-#include <charconv>
 #include <thread>
 #include <unistd.h>
 
@@ -79,10 +78,7 @@ std::string absolute(const std::string& path) {
 
 Result<std::int64_t> number_of(const Arguments& arguments, const std::string& option, std::int64_t most) {
   const std::string text = arguments.text(option);
-  std::int64_t number = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && number >= 1 && number <= most)
-    return number;
+  if (const auto number = whole_number<std::int64_t>(text, 1, most)) return *number;
   return fail(ErrorCode::invalid, "usage",
               fmt::format("{}: '{}' is not a number from 1 to {}", option, one_line(text), most));
 }

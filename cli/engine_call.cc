@@ -1,7 +1,8 @@
 #include "cli/engine_call.h"
 
+#include "base/text.h"
+
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
@@ -73,16 +74,15 @@ std::string EngineCall::body() const { return head_.chunked() ? join_chunks(body
 std::string join_chunks(std::string_view coded) {
   std::string body;
   while (true) {
-    const std::size_t line = coded.find("\r\n");
-    std::size_t size = 0;
-    const std::size_t digits = std::min(line, coded.size());
-    const auto [stop, error] = std::from_chars(coded.data(), coded.data() + digits, size, 16);
-    if (line == std::string_view::npos || error != std::errc{} || stop == coded.data() || size == 0)
-      return body;
-    coded.remove_prefix(line + 2);
-    if (size > coded.size()) return body + std::string(coded);
-    body += coded.substr(0, size);
-    coded.remove_prefix(std::min(size + 2, coded.size()));
+    const std::size_t end = coded.find("\r\n");
+    if (end == std::string_view::npos) return body;
+    const std::string_view line = coded.substr(0, end);
+    const auto size = whole_number<std::size_t, 16>(trim(line.substr(0, line.find(';'))));
+    if (!size || *size == 0) return body;
+    coded.remove_prefix(end + 2);
+    if (*size > coded.size()) return body + std::string(coded);
+    body += coded.substr(0, *size);
+    coded.remove_prefix(std::min(*size + 2, coded.size()));
   }
 }
 

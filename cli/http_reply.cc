@@ -3,7 +3,6 @@
 #include "base/text.h"
 
 #include <algorithm>
-#include <charconv>
 #include <strings.h>
 
 #include <fmt/format.h>
@@ -21,13 +20,6 @@ std::unexpected<Error> not_http(std::string_view what) {
 
 bool same_word(std::string_view one, std::string_view other) {
   return one.size() == other.size() && ::strncasecmp(one.data(), other.data(), one.size()) == 0;
-}
-
-Result<std::size_t> number(std::string_view text, int base) {
-  std::size_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return not_http("a bad length");
-  return value;
 }
 
 }  // namespace
@@ -81,9 +73,10 @@ Result<bool> HttpReply::read_head() {
   if (end == std::string::npos) return false;
   const std::string head = pending_.substr(0, end);
   pending_.erase(0, end + 4);
-  const auto status = head.starts_with("HTTP/1.") && head.size() >= 12 ? number(head.substr(9, 3), 10) : 0;
-  if (!status || *status < 200 || *status > 599) return not_http("a bad status line");
-  status_ = static_cast<int>(*status);
+  const bool known = head.starts_with("HTTP/1.") && head.size() >= 12;
+  const auto status = known ? whole_number<int>(head.substr(9, 3), 200, 599) : std::nullopt;
+  if (!status) return not_http("a bad status line");
+  status_ = *status;
   stage_ = Stage::until_close;
   for (std::size_t at = head.find(kLineEnd); at != std::string::npos;) {
     const std::size_t next = head.find(kLineEnd, at + 2);
@@ -105,8 +98,8 @@ Result<void> HttpReply::read_field(std::string_view line) {
     stage_ = Stage::chunk_size;
   }
   if (same_word(name, "content-length") && stage_ != Stage::chunk_size) {
-    const auto length = number(value, 10);
-    if (!length) return pass(length.error());
+    const auto length = whole_number<std::size_t>(value);
+    if (!length) return not_http("a bad length");
     left_ = *length;
     stage_ = Stage::sized;
   }
@@ -129,8 +122,8 @@ Result<bool> HttpReply::read_chunk_size() {
   if (std::min(end, pending_.size()) > kMaxLine) return not_http("a chunk's size is too long");
   if (end == std::string::npos) return false;
   const std::string line = pending_.substr(0, end);
-  const auto size = number(trim(std::string_view(line).substr(0, line.find(';'))), 16);
-  if (!size) return pass(size.error());
+  const auto size = whole_number<std::size_t, 16>(trim(std::string_view(line).substr(0, line.find(';'))));
+  if (!size) return not_http("a bad length");
   pending_.erase(0, end + 2);
   left_ = *size;
   stage_ = *size == 0 ? Stage::trailer : Stage::chunk_data;

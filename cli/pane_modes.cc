@@ -4,7 +4,6 @@
 #include "tmux/paste_mark.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 namespace agentmesh::cli {
@@ -125,8 +124,7 @@ void PaneModes::end_csi(char final) {
 
 void PaneModes::set_private(std::string_view numbers, bool on) {
   for (const std::string_view number : split(numbers, ';')) {
-    int mode = 0;
-    std::from_chars(number.data(), number.data() + number.size(), mode);
+    const int mode = whole_number<int>(number).value_or(0);
     if (!kKept.contains(mode)) continue;
     const auto [kept, added] = private_modes_.try_emplace(mode, kOnAtFirst.contains(mode));
     changed_ = changed_ || kept->second != on;

@@ -416,10 +416,8 @@ class Loader {
 
   // An environment variable is a number when it reads as one, else a text.
   static std::unique_ptr<toml::node> node_of(const std::string& text) {
-    const bool digits =
-        !text.empty() && text.size() < 18 &&
-        std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
-    if (digits) return std::make_unique<toml::value<std::int64_t>>(std::stoll(text));
+    if (const auto number = whole_number<std::int64_t>(text, 0))
+      return std::make_unique<toml::value<std::int64_t>>(*number);
     return std::make_unique<toml::value<std::string>>(text);
   }
 

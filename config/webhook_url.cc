@@ -1,8 +1,9 @@
 #include "config/webhook_url.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 namespace agentmesh::config {
 namespace {
@@ -12,12 +13,6 @@ constexpr std::string_view kPlain = "http://";
 
 std::unexpected<Error> wrong(std::string what, std::string hint) {
   return fail(ErrorCode::invalid, "config", std::move(what), std::move(hint));
-}
-
-bool is_port(std::string_view text) {
-  int port = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), port);
-  return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() && port >= 1 && port <= 65'535;
 }
 
 bool is_host(std::string_view host) {
@@ -54,7 +49,7 @@ Result<std::string> webhook_origin(std::string_view url) {
   const std::size_t colon = authority.find(':', authority.starts_with('[') ? authority.find(']') : 0);
   const std::string_view host = authority.substr(0, colon);
   if (!is_host(host)) return wrong("has no host", "https://host/path");
-  if (colon != std::string_view::npos && !is_port(authority.substr(colon + 1)))
+  if (colon != std::string_view::npos && !whole_number<int>(authority.substr(colon + 1), 1, 65'535))
     return wrong("has no port of 1 to 65535", "https://host:port/path");
   if (!secure && !is_this_host(host))
     return wrong("is http to another host", "https://, or http:// to 127.0.0.1 alone");

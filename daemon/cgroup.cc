@@ -4,7 +4,6 @@
 #include "base/text.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include <fmt/format.h>
@@ -22,11 +21,8 @@ std::unexpected<Error> malformed(const fs::path& file) {
 }
 
 Result<std::uint64_t> number_of(std::string_view text, const fs::path& file) {
-  const std::string_view word = trim(text);
-  std::uint64_t value = 0;
-  const auto parsed = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (parsed.ec != std::errc{} || parsed.ptr != word.data() + word.size()) return malformed(file);
-  return value;
+  if (const auto value = whole_number<std::uint64_t>(trim(text))) return *value;
+  return malformed(file);
 }
 
 Result<std::uint64_t> number_in(const fs::path& file) {

@@ -11,7 +11,6 @@
 #include "daemon/loopback_port.h"
 #include "sandbox/image.h"
 
-#include <charconv>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
@@ -348,16 +347,13 @@ class Control {
   Task<Reply> logs(ServerRequest request) {
     const auto entry = entry_of(request);
     if (!entry) co_return pass(entry.error());
-    int lines = 200;
-    if (const auto tail = request.query_value("tail")) {
-      const auto parsed = std::from_chars(tail->data(), tail->data() + tail->size(), lines);
-      const bool whole = parsed.ec == std::errc{} && parsed.ptr == tail->data() + tail->size();
-      if (!whole || lines < 1 || lines > kMostLines) {
-        co_return fail(ErrorCode::invalid, "logs",
-                       fmt::format("'{}' is not a number of lines from 1 to {}", *tail, kMostLines));
-      }
+    const std::string tail = request.query_value("tail").value_or("200");
+    const auto lines = whole_number<int>(tail, 1, kMostLines);
+    if (!lines) {
+      co_return fail(ErrorCode::invalid, "logs",
+                     fmt::format("'{}' is not a number of lines from 1 to {}", tail, kMostLines));
     }
-    const auto shown = co_await text_of(**entry, lines);
+    const auto shown = co_await text_of(**entry, *lines);
     if (!shown && shown.error().code == ErrorCode::not_found) {
       co_return fail(ErrorCode::not_found, "logs",
                      fmt::format("{} has no terminal now", (*entry)->agent.name.str()),
@@ -507,9 +503,8 @@ class Control {
     const auto text = read_file("/proc/self/statm", 256);
     if (!text) return 0;
     const auto fields = split(*text, ' ');
-    std::uint64_t pages = 0;
-    if (fields.size() > 1) std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), pages);
-    return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const auto pages = fields.size() > 1 ? whole_number<std::uint64_t>(fields[1]) : std::nullopt;
+    return pages.value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   }
 
   ControlParts& parts_;

@@ -15,7 +15,6 @@
 #include "sandbox/engine_socket.h"
 #include "tmux/control_tmux.h"
 
-#include <charconv>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -332,15 +331,10 @@ Result<std::string> engine_socket(const config::Config& config) {
 
 Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
   const std::size_t colon = text.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos) {
-    const auto parsed = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) port = -1;
-  }
-  if (port < 0 || port > 65'535) {
-    return fail(ErrorCode::invalid, "config", fmt::format("'{}' is not ADDRESS:PORT", text));
-  }
-  return std::pair(text.substr(0, colon), static_cast<std::uint16_t>(port));
+  const auto port =
+      colon == std::string::npos ? std::nullopt : whole_number<std::uint16_t>(text.substr(colon + 1));
+  if (!port) return fail(ErrorCode::invalid, "config", fmt::format("'{}' is not ADDRESS:PORT", text));
+  return std::pair(text.substr(0, colon), *port);
 }
 
 int run_daemon(const config::Config& config, const Home& home) {

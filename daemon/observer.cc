@@ -1,9 +1,8 @@
 #include "daemon/observer.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "sandbox/run_spec.h"
-
-#include <charconv>
 
 namespace agentmesh::daemon {
 namespace {
@@ -72,11 +71,7 @@ std::string label_of(const sandbox::Labels& labels, std::string_view key) {
 }
 
 RunId labelled_run(const sandbox::Labels& labels) {
-  const std::string text = label_of(labels, sandbox::kRunLabel);
-  RunId run;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), run.value);
-  const bool whole = read.ec == std::errc{} && read.ptr == text.data() + text.size();
-  return whole ? run : RunId{};
+  return RunId{whole_number<std::uint64_t>(label_of(labels, sandbox::kRunLabel)).value_or(0)};
 }
 
 std::string_view agent_of_session(std::string_view session) {

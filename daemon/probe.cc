@@ -6,7 +6,6 @@
 #include "host/process_tree.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <unistd.h>
 
@@ -32,13 +31,6 @@ struct ProcessTimes {
   Micros cpu{};      // its own, all threads; not that of its children
 };
 
-std::optional<std::int64_t> number(std::string_view text) {
-  std::int64_t value = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = read.ec == std::errc() && read.ptr == text.data() + text.size();
-  return whole && value >= 0 ? std::optional(value) : std::nullopt;
-}
-
 // "PID (NAME) STATE ...": the name may hold anything, so the fields are counted after its last parenthesis.
 // None: it has ended, or the text is not the kernel's.
 std::optional<ProcessTimes> times_of(const std::filesystem::path& proc, std::int64_t pid) {
@@ -47,9 +39,9 @@ std::optional<ProcessTimes> times_of(const std::filesystem::path& proc, std::int
   if (name_end == std::string::npos) return std::nullopt;
   const auto fields = split(std::string_view(*text).substr(name_end + 1), ' ');
   if (fields.size() <= kStarted) return std::nullopt;
-  const auto started = number(fields[kStarted]);
-  const auto user = number(fields[kUserTime]);
-  const auto system = number(fields[kSystemTime]);
+  const auto started = whole_number<std::int64_t>(fields[kStarted], 0);
+  const auto user = whole_number<std::int64_t>(fields[kUserTime], 0);
+  const auto system = whole_number<std::int64_t>(fields[kSystemTime], 0);
   if (!started || !user || !system) return std::nullopt;
   static const std::int64_t tick_us = 1'000'000 / ::sysconf(_SC_CLK_TCK);
   return ProcessTimes{.started = Micros{*started * tick_us}, .cpu = Micros{(*user + *system) * tick_us}};

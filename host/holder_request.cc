@@ -2,8 +2,6 @@
 
 #include "base/text.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
 
 namespace agentmesh::host {
@@ -17,11 +15,7 @@ Result<std::uint32_t> HolderRequest::number(const std::string& key, std::uint32_
                                             std::uint32_t most) const {
   const auto found = query.find(key);
   if (found == query.end()) return fallback;
-  const std::string& text = found->second;
-  std::uint32_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size();
-  if (whole && value <= most) return value;
+  if (const auto value = whole_number<std::uint32_t>(found->second, 0, most)) return *value;
   return fail(ErrorCode::invalid, "host", fmt::format("'{}' must be a number up to {}", key, most));
 }
 

@@ -5,7 +5,6 @@
 #include "base/text.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <unistd.h>
 
@@ -23,13 +22,6 @@ constexpr std::size_t kUser = 11;
 constexpr std::size_t kChildUser = 13;
 constexpr std::size_t kStarted = 19;
 
-std::optional<std::int64_t> number_of(std::string_view text) {
-  std::int64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::chrono::microseconds of_ticks(std::int64_t ticks) {
   static const std::int64_t per_second = ::sysconf(_SC_CLK_TCK);
   return std::chrono::microseconds(ticks * 1'000'000 / per_second);
@@ -39,8 +31,7 @@ template <class Visit>
 void each_process(const fs::path& proc, Visit visit) {
   std::error_code ec;
   for (fs::directory_iterator at(proc, ec), end; !ec && at != end; at.increment(ec)) {
-    const auto pid = number_of(at->path().filename().string());
-    if (pid && *pid > 0) visit(static_cast<pid_t>(*pid), at->path());
+    if (const auto pid = whole_number<pid_t>(at->path().filename().string(), 1)) visit(*pid, at->path());
   }
 }
 
@@ -56,17 +47,17 @@ std::optional<ProcessSeen> parse_stat(std::string_view line) {
   const std::size_t open = line.find(" (");
   const std::size_t close = line.rfind(") ");
   if (open == std::string_view::npos || close == std::string_view::npos || close < open) return std::nullopt;
-  const auto pid = number_of(line.substr(0, open));
+  const auto pid = whole_number<pid_t>(line.substr(0, open));
   const auto fields = split(trim(line.substr(close + 2)), ' ');
   if (!pid || fields.size() <= kStarted) return std::nullopt;
   std::vector<std::int64_t> values;
   for (const std::size_t field :
        {kParent, kSession, kUser, kUser + 1, kChildUser, kChildUser + 1, kStarted}) {
-    const auto value = number_of(fields[field]);
+    const auto value = whole_number<std::int64_t>(fields[field]);
     if (!value) return std::nullopt;
     values.push_back(*value);
   }
-  return ProcessSeen{.pid = static_cast<pid_t>(*pid),
+  return ProcessSeen{.pid = *pid,
                      .parent = static_cast<pid_t>(values[0]),
                      .session = static_cast<pid_t>(values[1]),
                      .started = of_ticks(values[6]),

@@ -8,7 +8,6 @@
 #include "hub/server.h"
 
 #include <algorithm>
-#include <charconv>
 #include <initializer_list>
 
 #include <fmt/format.h>
@@ -57,9 +56,7 @@ Result<std::int64_t> query_number(const ServerRequest& request, std::string_view
                                   std::int64_t most) {
   const auto text = request.query_value(name);
   if (!text) return fallback;
-  std::int64_t value = -1;
-  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (ec == std::errc{} && end == text->data() + text->size() && value >= 0 && value <= most) return value;
+  if (const auto value = whole_number<std::int64_t>(*text, 0, most)) return *value;
   return bad_request(fmt::format("'{}' must be a whole number of 0 to {}", name, most), "");
 }
 

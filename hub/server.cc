@@ -8,7 +8,6 @@
 #include "hub/api.h"
 #include "hub/streams.h"
 
-#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -37,13 +36,6 @@ bool is_key(std::string_view text) {
 
 net::Reply stopping() {
   return net::error_reply(Error{ErrorCode::unavailable, "hub", "the hub stops", "try again later"});
-}
-
-std::optional<std::int64_t> to_number(std::string_view text) {
-  std::int64_t value = -1;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
-  return value;
 }
 
 }  // namespace
@@ -130,7 +122,7 @@ std::optional<net::Reply> HubServer::Impl::admit_stream(const net::ServerRequest
   if (closed_) return stopping();
   if (auto key = api_.admit(request, Role::operator_); !key) return std::move(key.error());
   for (const auto& [name, value] : request.query) {
-    const bool known = name == "host" || (name == "after" && to_number(value));
+    const bool known = name == "host" || (name == "after" && whole_number<std::int64_t>(value, 0));
     if (known && value.size() <= kMaxFieldBytes) continue;
     return net::error_reply(Error{ErrorCode::invalid, "request",
                                   fmt::format("'{}' is not understood here", name.substr(0, 80)),
@@ -145,7 +137,7 @@ Task<> HubServer::Impl::serve_stream(net::ServerRequest request, std::shared_ptr
   const auto key = api_.admit(request, Role::operator_);
   if (!key) co_return fail(ErrorCode::denied, "hub", "the key is not valid any more");
   StreamQuery query{.tenant = key->tenant, .host = request.query_value("host").value_or("")};
-  if (const auto after = request.query_value("after")) query.after = to_number(*after);
+  if (const auto after = request.query_value("after")) query.after = whole_number<std::int64_t>(*after, 0);
   co_return co_await streams_->serve(std::move(query), std::move(peer));
 }
 

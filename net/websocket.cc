@@ -1,11 +1,11 @@
 #include "net/websocket.h"
 
 #include "base/spawn_logged.h"
+#include "base/text.h"
 #include "net/server.h"
 #include "net/websocket_accept.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <deque>
 #include <optional>
@@ -270,11 +270,7 @@ Result<Url> parse_url(std::string_view text) {
   url.host = authority;
   const auto unfit = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '@'; };
   if (url.host.empty() || std::ranges::any_of(url.host, unfit)) return bad("has no host");
-  int port = 0;
-  const auto [end, ec] = std::from_chars(url.port.data(), url.port.data() + url.port.size(), port);
-  if (ec != std::errc{} || end != url.port.data() + url.port.size() || port < 1 || port > 65535) {
-    return bad("has no port of 1 to 65535");
-  }
+  if (!whole_number<int>(url.port, 1, 65'535)) return bad("has no port of 1 to 65535");
   if (std::ranges::any_of(url.target,
                           [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; })) {
     return bad("has a blank or a control character");

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 #include <fmt/format.h>
 
@@ -73,11 +72,9 @@ Result<bool> ResponseHead::parse(std::size_t end) {
   const auto lines = split(text_, '\n');
   const std::string_view first = lines.front();
   if (!first.starts_with("HTTP/1.") || first.size() < 12 || first[8] != ' ') return not_http();
-  const auto [stop, error] = std::from_chars(first.data() + 9, first.data() + 12, status_);
-  if (error != std::errc{} || stop != first.data() + 12 || status_ < 100) {
-    status_ = 0;
-    return not_http();
-  }
+  const auto status = whole_number<int>(first.substr(9, 3), 100);
+  if (!status) return not_http();
+  status_ = *status;
   for (const std::string_view line : lines) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || lower(line.substr(0, colon)) != "transfer-encoding") continue;

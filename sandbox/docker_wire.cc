@@ -5,7 +5,6 @@
 #include "sandbox/docker_engine.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -130,10 +129,7 @@ std::string without_slash(std::string name) { return name.starts_with('/') ? nam
 // The N of "1.N"; nothing for any other text.
 std::optional<int> minor_of(std::string_view api) {
   if (!api.starts_with("1.")) return std::nullopt;
-  int minor = 0;
-  const auto [end, error] = std::from_chars(api.data() + 2, api.data() + api.size(), minor);
-  if (error != std::errc{} || end != api.data() + api.size() || minor < 0) return std::nullopt;
-  return minor;
+  return whole_number<int>(api.substr(2), 0);
 }
 
 ContainerSummary summary_of(Reader& reader) {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <deque>
 #include <unordered_set>
@@ -50,12 +49,7 @@ constexpr std::array kTypes{TypeName{EventType::create, "create"},   TypeName{Ev
 std::optional<int> number_from(const std::map<std::string, std::string>& attributes,
                                const std::string& name) {
   const auto found = attributes.find(name);
-  if (found == attributes.end()) return std::nullopt;
-  int value = 0;
-  const auto& text = found->second;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return found == attributes.end() ? std::nullopt : whole_number<int>(found->second);
 }
 
 std::map<std::string, std::string> attributes_of(const json& actor) {

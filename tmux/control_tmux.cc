@@ -14,7 +14,6 @@
 #include "tmux/server_setup.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 #include <signal.h>
@@ -272,7 +271,7 @@ Task<ServerInfo> ControlTmux::Impl::server_info(std::shared_ptr<ControlLink> lin
   ServerInfo server{.version = std::string(fields[0]),
                     .socket_path = answer->substr(path),
                     .owner = std::string(fields[2])};
-  std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), server.pid);
+  server.pid = whole_number<pid_t>(fields[1]).value_or(0);
   co_return server;
 }
 
@@ -506,7 +505,7 @@ Task<std::optional<LastKey>> ControlTmux::Impl::last_key(PaneId pane) {
     client.remove_prefix(kMayType.size());
     LastKey key{.only_attached = client.starts_with('1')};
     client.remove_prefix(std::min<std::size_t>(client.size(), 2));
-    std::from_chars(client.data(), client.data() + client.size(), key.at_s);
+    key.at_s = whole_number<std::int64_t>(client).value_or(0);
     if (!last || key.at_s > last->at_s) last = key;
   }
   if (last) last->ago = since(last->at_s);

@@ -25,11 +25,7 @@ constexpr std::size_t kFieldCount = std::size(kFields);
 
 // Empty text is 0, as for the exit status of a pane that lives.
 std::optional<std::int64_t> number(std::string_view text) {
-  std::int64_t value = 0;
-  if (text.empty()) return value;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
-  return value;
+  return text.empty() ? 0 : whole_number<std::int64_t>(text);
 }
 
 // The fields of a record; the last one is the rest, whatever is in it.

@@ -5,6 +5,8 @@
 #include "base/secret.h"
 #include "base/text.h"
 
+#include <cstdint>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -77,6 +79,31 @@ TEST(JsonTest, MembersHaveTypes) {
   EXPECT_FALSE(json_int(object, "f", 0));
   EXPECT_FALSE(json_string(object, "n", ""));
   EXPECT_FALSE(json_bool(object, "s", false));
+}
+
+TEST(TextTest, AWholeNumberIsTheWholeText) {
+  EXPECT_EQ(whole_number<int>("0"), 0);
+  EXPECT_EQ(whole_number<int>("007"), 7);
+  EXPECT_EQ(whole_number<int>("-12"), -12);
+  for (const char* bad :
+       {"", "-", "+1", "- 1", " 1", "1 ", "\t1", "1\n", "1x", "x", "1.0", "1e3", "0x10", "--1"})
+    EXPECT_EQ(whole_number<int>(bad), std::nullopt) << bad;
+  EXPECT_EQ(whole_number<int>({"1\0", 2}), std::nullopt);
+  EXPECT_EQ(whole_number<int>({}), std::nullopt);
+  EXPECT_EQ((whole_number<unsigned, 16>("fF")), 255U);
+  EXPECT_EQ((whole_number<unsigned, 16>("0xff")), std::nullopt);
+}
+
+TEST(TextTest, AWholeNumberIsWithinItsTypeAndItsLimits) {
+  EXPECT_EQ(whole_number<std::uint16_t>("65535"), 65'535);
+  EXPECT_EQ(whole_number<std::uint16_t>("65536"), std::nullopt);
+  EXPECT_EQ(whole_number<std::uint16_t>("-1"), std::nullopt);
+  EXPECT_EQ(whole_number<std::int64_t>("-9223372036854775808"), INT64_MIN);
+  EXPECT_EQ(whole_number<std::int64_t>("9223372036854775807"), INT64_MAX);
+  EXPECT_EQ(whole_number<std::int64_t>("9223372036854775808"), std::nullopt);
+  EXPECT_EQ(whole_number<int>(std::string(100, '9')), std::nullopt);
+  for (const char* good : {"1", "12", "20"}) EXPECT_TRUE(whole_number<int>(good, 1, 20)) << good;
+  for (const char* bad : {"0", "-1", "21", "99999999999"}) EXPECT_FALSE(whole_number<int>(bad, 1, 20)) << bad;
 }
 
 TEST(TextTest, Sizes) {

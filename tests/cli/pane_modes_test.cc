@@ -23,6 +23,9 @@ TEST(PaneModes, ModesThatAreOnAreGivenAgainTheAlternateScreenFirst) {
 }
 
 TEST(PaneModes, WhatWasSetBackIsNot) { EXPECT_EQ(replayed("\x1b[?2004h\x1b[?2004l\x1b[?25l\x1b[?25h"), ""); }
+TEST(PaneModes, AModeIsAWholeNumber) {
+  EXPECT_EQ(replayed("\x1b[?25:3l\x1b[?;2004:h\x1b[?7;1 l"), "\x1b[?7l");
+}
 TEST(PaneModes, AHiddenCursorStaysHidden) { EXPECT_EQ(replayed("\x1b[?25l"), "\x1b[?25l"); }
 TEST(PaneModes, TheLastTitleIsKept) {
   EXPECT_EQ(replayed("\x1b]2;one\a\x1b]0;✳ two\x1b\\\x1b]52;c;xyz\a"), "\x1b]2;✳ two\a");
@@ -141,6 +144,8 @@ TEST(JoinChunks, JoinsAndStopsAtWhatIsMalformed) {
   EXPECT_EQ(join_chunks("zz\r\nabc"), "");
   EXPECT_EQ(join_chunks("ffffffffffffffff\r\nabc"), "abc");
   EXPECT_EQ(join_chunks("3\r\nab"), "ab");
+  EXPECT_EQ(join_chunks("3;name=value\r\nabc\r\n0\r\n"), "abc");
+  EXPECT_EQ(join_chunks("3 3\r\nabc"), "");
 }
 
 }  // namespace
