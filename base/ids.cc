@@ -58,6 +58,10 @@ std::string container_name(const AgentName& agent, RunId run) {
   return fmt::format("agentmesh-{}-{}", agent.str(), run.value);
 }
 
-std::string session_name(const AgentName& agent) { return "agentmesh-" + agent.str(); }
+std::string session_name(const AgentName& agent) { return std::string(kSessionPrefix) + agent.str(); }
+
+std::string_view agent_of_session(std::string_view session) {
+  return session.starts_with(kSessionPrefix) ? session.substr(kSessionPrefix.size()) : std::string_view();
+}
 
 }  // namespace agentmesh

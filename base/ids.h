@@ -38,6 +38,10 @@ std::string new_id(std::string_view prefix);
 std::string random_hex(std::size_t bytes);
 
 std::string container_name(const AgentName& agent, RunId run);  // agentmesh-NAME-RUN
-std::string session_name(const AgentName& agent);               // agentmesh-NAME
+
+constexpr std::string_view kSessionPrefix = "agentmesh-";
+std::string session_name(const AgentName& agent);  // agentmesh-NAME
+// The agent's name in its session's; empty: no session of an agent.
+std::string_view agent_of_session(std::string_view session);
 
 }  // namespace agentmesh

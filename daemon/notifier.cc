@@ -214,7 +214,8 @@ void Notifier::stop() {
 // Nobody attached, or a session that is gone, is no failure; a tmux that is away has an event of its own.
 void Notifier::on_terminals(const Notice& notice, bool desktop) {
   const auto ignore = [](const Result<>&) {};
-  const std::string session = notice.agent.empty() ? "" : "agentmesh-" + notice.agent;
+  const auto agent = AgentName::parse(notice.agent);
+  const std::string session = agent ? session_name(*agent) : "";
   spawn_logged(io_, std::string(kStage), tmux_.announce(session, "agentmesh: " + summary_of(notice)), ignore);
   if (!desktop) return;
   std::string title = notice.agent.empty() ? "" : notice.agent + " ";

@@ -7,8 +7,6 @@
 namespace agentmesh::daemon {
 namespace {
 
-constexpr std::string_view kSessionPrefix = "agentmesh-";
-
 watchdog::ContainerState state_of(sandbox::ContainerState state) {
   switch (state) {
     case sandbox::ContainerState::created:
@@ -72,10 +70,6 @@ std::string label_of(const sandbox::Labels& labels, std::string_view key) {
 
 RunId labelled_run(const sandbox::Labels& labels) {
   return RunId{whole_number<std::uint64_t>(label_of(labels, sandbox::kRunLabel)).value_or(0)};
-}
-
-std::string_view agent_of_session(std::string_view session) {
-  return session.starts_with(kSessionPrefix) ? session.substr(kSessionPrefix.size()) : std::string_view();
 }
 
 Task<RunsSeen> runs_in(std::vector<sandbox::ContainerSummary> containers, Inspect inspect) {

@@ -52,9 +52,6 @@ Task<PanesSeen> look_at_panes(tmux::Tmux& tmux);
 std::string label_of(const sandbox::Labels& labels, std::string_view key);
 RunId labelled_run(const sandbox::Labels& labels);
 
-// The agent's name in its session's; empty: no session of an agent.
-std::string_view agent_of_session(std::string_view session);
-
 // The part that concerns one agent of that place, when its runs are known.
 watchdog::Observed observed_of(const Sight& sight, const std::string& agent, std::uint64_t as_of);
 

@@ -1,5 +1,6 @@
 #include "tmux/ownership.h"
 
+#include "base/ids.h"
 #include "base/text.h"
 #include "tmux/pane_format.h"
 
@@ -13,14 +14,18 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kOtherByte = '?';
-constexpr const char* kAgentsPanes = "#{m:agentmesh-*,#{session_name}}";
-constexpr const char* kOnlyPanes =
-    "#{&&:#{m:agentmesh-*,#{session_name}},#{&&:#{==:#{session_windows},1},#{==:#{window_panes},1}}}";
+
+// Formats of tmux: the pane's session is an agent's; it is the only pane of one.
+std::string of_agent() { return "#{m:" + std::string(kSessionPrefix) + "*,#{session_name}}"; }
+std::string only_of_agent() {
+  return "#{&&:" + of_agent() + ",#{&&:#{==:#{session_windows},1},#{==:#{window_panes},1}}}";
+}
 
 // "%1:agentmesh-a" for every pane.
-Task<std::string> panes_with(std::shared_ptr<ControlLink> link, const char* condition, Millis deadline) {
+Task<std::string> panes_with(std::shared_ptr<ControlLink> link, std::string condition, Millis deadline) {
   co_return co_await link->ask(
-      Request{.words = {"list-panes", "-a", "-f", condition, "-F", "#{pane_id}:#{session_name}"}}, deadline);
+      Request{.words = {"list-panes", "-a", "-f", std::move(condition), "-F", "#{pane_id}:#{session_name}"}},
+      deadline);
 }
 
 bool may_exist(const std::string& owner) {
@@ -38,7 +43,7 @@ std::unexpected<Error> taken(const TmuxOptions& options, const std::string& owne
 }
 
 Task<> mark_only_panes(std::shared_ptr<ControlLink> link, Millis deadline) {
-  const auto panes = co_await panes_with(link, kOnlyPanes, deadline);
+  const auto panes = co_await panes_with(link, only_of_agent(), deadline);
   if (!panes) co_return pass(panes.error());
   for (const std::string_view line : split(*panes, '\n')) {
     const auto fields = split(line, ':');
@@ -67,7 +72,7 @@ Task<> claim_server(std::shared_ptr<ControlLink> link, TmuxOptions options, std:
   if (owner.empty()) {
     if (auto marked = co_await mark_only_panes(link, options.deadline); !marked) co_return marked;
   } else {
-    const auto used = co_await panes_with(link, kAgentsPanes, options.deadline);
+    const auto used = co_await panes_with(link, of_agent(), options.deadline);
     if (!used) co_return pass(used.error());
     if (!used->empty() && may_exist(owner)) co_return taken(options, owner);
   }

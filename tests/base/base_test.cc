@@ -52,6 +52,13 @@ TEST(IdsTest, NamesFollowTheRule) {
   EXPECT_EQ(container_name(*AgentName::parse("demo"), RunId{3}), "agentmesh-demo-3");
 }
 
+TEST(IdsTest, ASessionTellsItsAgent) {
+  EXPECT_EQ(session_name(*AgentName::parse("demo")), "agentmesh-demo");
+  EXPECT_EQ(agent_of_session("agentmesh-demo"), "demo");
+  for (const char* none : {"", "agentmesh-", "agentmesh", "_agentmesh", "demo", "my-agentmesh-demo"})
+    EXPECT_EQ(agent_of_session(none), "") << none;
+}
+
 TEST(IdsTest, IdsDiffer) { EXPECT_NE(new_id("itm"), new_id("itm")); }
 
 TEST(JsonTest, RefusesWhatIsTooDeepTooLargeOrNotJson) {
