@@ -127,9 +127,7 @@ TEST(DisorderTest, AStartOfTheSessionAfterTheFirstPromptDoesNotEndTheTurn) {
 }
 
 TEST(DisorderTest, AnOldActivityMovesNoClockBackAndAFutureOneNoneForward) {
-  Drive d;
-  d.to_up();
-  d.signal(SignalKind::busy);
+  Drive d = busy();
   const WallTime now = d.now();
   for (const WallTime at : {now - 1h, now + 1h, WallTime{}, WallTime::max(), WallTime::min()}) {
     d.feed(Signal{.kind = SignalKind::activity, .run = d.agent.run, .at = at, .source = Source::native});
@@ -195,10 +193,7 @@ TEST(ClockTest, RestartsOfTheFutureLeaveTheWindow) {
 }
 
 TEST(ClockTest, ASilentAgentIsStillSeenInTime) {
-  Drive d;
-  d.to_up();
-  d.signal(SignalKind::busy);
-  d = an_hour_earlier(std::move(d));
+  Drive d = an_hour_earlier(busy());
   d.observe({d.own(ContainerState::running)});
   d.signal(SignalKind::busy);
   d.pass(d.policy.stuck_after);

@@ -6,14 +6,6 @@
 namespace agentmesh::watchdog::test {
 namespace {
 
-Drive busy() {
-  Drive d;
-  d.to_up();
-  d.signal(SignalKind::busy);
-  d.seen.clear();
-  return d;
-}
-
 TEST(StuckTest, IsNudgedThenRestarted) {
   Drive d = busy();
   d.pass(d.policy.stuck_after - 1ms);

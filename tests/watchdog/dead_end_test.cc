@@ -21,15 +21,6 @@ int notices(const Drive& d, NotifyKind kind) {
 
 // ------------------------------------------------------------------ a state that is not known
 
-Drive unreadable() {
-  Drive d;
-  d.to_up();
-  d.signal(SignalKind::busy);
-  d.signal(SignalKind::unreadable);
-  d.seen.clear();
-  return d;
-}
-
 TEST(UnknownTest, WithWorkItIsProbedAndAPersonIsToldOnce) {
   Drive d = unreadable();
   d.pass(d.policy.stuck_after - 1ms);

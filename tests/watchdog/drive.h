@@ -122,4 +122,21 @@ class Drive {
   WallTime now_{Millis{1'700'000'000'000}};
 };
 
+// An agent that is up and works; the story begins there.
+inline Drive busy() {
+  Drive d;
+  d.to_up();
+  d.signal(SignalKind::busy);
+  d.seen.clear();
+  return d;
+}
+
+// It works, and then nobody can tell what it does.
+inline Drive unreadable() {
+  Drive d = busy();
+  d.signal(SignalKind::unreadable);
+  d.seen.clear();
+  return d;
+}
+
 }  // namespace agentmesh::watchdog::test

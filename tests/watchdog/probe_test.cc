@@ -8,11 +8,8 @@ namespace {
 
 // Busy, and no Probe is answered by itself.
 Drive silent() {
-  Drive d;
+  Drive d = busy();
   d.probed.reset();
-  d.to_up();
-  d.signal(SignalKind::busy);
-  d.seen.clear();
   return d;
 }
 
