@@ -1,13 +1,10 @@
 #include "daemon/probe.h"
 
-#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "host/process_tree.h"
 
 #include <algorithm>
-#include <optional>
-#include <unistd.h>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -20,32 +17,6 @@ namespace {
 
 namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
-
-constexpr std::size_t kMaxStatFile = 4'096;
-constexpr std::size_t kUserTime = 12;  // fields of /proc/PID/stat after the name: proc(5), 14, 15 and 22
-constexpr std::size_t kSystemTime = 13;
-constexpr std::size_t kStarted = 20;
-
-struct ProcessTimes {
-  Micros started{};  // since the machine started
-  Micros cpu{};      // its own, all threads; not that of its children
-};
-
-// "PID (NAME) STATE ...": the name may hold anything, so the fields are counted after its last parenthesis.
-// None: it has ended, or the text is not the kernel's.
-std::optional<ProcessTimes> times_of(const std::filesystem::path& proc, std::int64_t pid) {
-  const auto text = read_file(proc / std::to_string(pid) / "stat", kMaxStatFile);
-  const std::size_t name_end = text ? text->rfind(')') : std::string::npos;
-  if (name_end == std::string::npos) return std::nullopt;
-  const auto fields = split(std::string_view(*text).substr(name_end + 1), ' ');
-  if (fields.size() <= kStarted) return std::nullopt;
-  const auto started = whole_number<std::int64_t>(fields[kStarted], 0);
-  const auto user = whole_number<std::int64_t>(fields[kUserTime], 0);
-  const auto system = whole_number<std::int64_t>(fields[kSystemTime], 0);
-  if (!started || !user || !system) return std::nullopt;
-  static const std::int64_t tick_us = 1'000'000 / ::sysconf(_SC_CLK_TCK);
-  return ProcessTimes{.started = Micros{*started * tick_us}, .cpu = Micros{(*user + *system) * tick_us}};
-}
 
 asio::awaitable<void> wait(Millis time) {
   asio::steady_timer timer(co_await asio::this_coro::executor, time);
@@ -92,15 +63,15 @@ Result<CpuLook> look_below(const std::filesystem::path& proc, std::int64_t holde
 Result<CpuLook> look_at_cpu(const CgroupRoots& roots, const ContainerProcess& process, Millis own_within) {
   const auto cgroup = cgroup_of(static_cast<pid_t>(process.pid), process.container_id, roots);
   if (!cgroup) return pass(cgroup.error());
-  const auto first = times_of(roots.proc, process.pid);
+  const auto first = host::read_process(static_cast<pid_t>(process.pid), roots.proc);
   if (!first) return fail(ErrorCode::not_found, "probe", "the container does not run");
   const auto pids = processes(*cgroup);
   if (!pids) return pass(pids.error());
   CpuLook look;
   for (const pid_t pid : *pids) {
-    const auto times = times_of(roots.proc, pid);
-    if (!times || times->started > first->started + own_within) continue;  // ended meanwhile, or a tool
-    look.own_processes[{pid, times->started.count()}] = times->cpu;
+    const auto seen = host::read_process(pid, roots.proc);
+    if (!seen || seen->started > first->started + own_within) continue;  // ended meanwhile, or a tool
+    look.own_processes[{pid, seen->started.count()}] = seen->cpu;
   }
   // Read last: what the agent used since its processes were read counts as the tools', a few milliseconds.
   const auto total = cpu_time(*cgroup);

@@ -31,13 +31,8 @@ template <class Visit>
 void each_process(const fs::path& proc, Visit visit) {
   std::error_code ec;
   for (fs::directory_iterator at(proc, ec), end; !ec && at != end; at.increment(ec)) {
-    if (const auto pid = whole_number<pid_t>(at->path().filename().string(), 1)) visit(*pid, at->path());
+    if (const auto pid = whole_number<pid_t>(at->path().filename().string(), 1)) visit(*pid);
   }
-}
-
-std::optional<ProcessSeen> read_process(const fs::path& folder) {
-  const auto line = read_file(folder / "stat", kMaxStat);
-  return line ? parse_stat(*line) : std::nullopt;
 }
 
 }  // namespace
@@ -65,10 +60,15 @@ std::optional<ProcessSeen> parse_stat(std::string_view line) {
                      .waited_cpu = of_ticks(values[4] + values[5])};
 }
 
+std::optional<ProcessSeen> read_process(pid_t pid, const fs::path& proc) {
+  const auto line = read_file(proc / std::to_string(pid) / "stat", kMaxStat);
+  return line ? parse_stat(*line) : std::nullopt;
+}
+
 std::vector<ProcessSeen> descendants_of(pid_t root, const fs::path& proc) {
   std::vector<ProcessSeen> all;
-  each_process(proc, [&](pid_t, const fs::path& folder) {
-    if (const auto seen = read_process(folder)) all.push_back(*seen);
+  each_process(proc, [&](pid_t pid) {
+    if (const auto seen = read_process(pid, proc)) all.push_back(*seen);
   });
   std::vector<ProcessSeen> found;
   std::set<pid_t> generation{root};
@@ -86,7 +86,7 @@ std::vector<ProcessSeen> descendants_of(pid_t root, const fs::path& proc) {
 
 void signal_seen(const ProcessSeen& process, int signal, const fs::path& proc) {
   signal_process(process.pid, signal, [&] {
-    const auto now = read_process(proc / std::to_string(process.pid));
+    const auto now = read_process(process.pid, proc);
     return now && now->started == process.started;
   });
 }
@@ -100,7 +100,7 @@ bool carries(pid_t pid, std::string_view variable, const fs::path& proc) {
 
 std::vector<pid_t> carriers_of(std::string_view variable, const fs::path& proc) {
   std::vector<pid_t> found;
-  each_process(proc, [&](pid_t pid, const fs::path&) {
+  each_process(proc, [&](pid_t pid) {
     if (carries(pid, variable, proc)) found.push_back(pid);
   });
   return found;
@@ -108,7 +108,7 @@ std::vector<pid_t> carriers_of(std::string_view variable, const fs::path& proc) 
 
 std::chrono::microseconds cpu_below(pid_t root, const fs::path& proc) {
   std::chrono::microseconds sum{0};
-  if (const auto self = read_process(proc / std::to_string(root))) sum += self->waited_cpu;
+  if (const auto self = read_process(root, proc)) sum += self->waited_cpu;
   for (const ProcessSeen& process : descendants_of(root, proc)) sum += process.cpu + process.waited_cpu;
   return sum;
 }

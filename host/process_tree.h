@@ -22,6 +22,8 @@ struct ProcessSeen {
 
 // One line of /proc/PID/stat. Nothing: not that format.
 std::optional<ProcessSeen> parse_stat(std::string_view line);
+// Nothing: it has ended, or what is read is not that format.
+std::optional<ProcessSeen> read_process(pid_t pid, const std::filesystem::path& proc);
 
 // Children, their children and so on, nearest first, without `root` itself.
 std::vector<ProcessSeen> descendants_of(pid_t root, const std::filesystem::path& proc);

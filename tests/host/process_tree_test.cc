@@ -52,6 +52,15 @@ TEST(ParseStatTest, RefusesAnotherFormat) {
   }
 }
 
+TEST_F(ProcTest, OneThatHasEndedOrIsNotWhatTheKernelWritesIsNotSeen) {
+  add(10, "x", 1, 10);
+  ASSERT_TRUE(read_process(10, proc_));
+  EXPECT_EQ(read_process(10, proc_)->parent, 1);
+  EXPECT_FALSE(read_process(11, proc_));
+  ASSERT_TRUE(write_file(proc_ / "10" / "stat", "10 (x) S 1\n", 0600));
+  EXPECT_FALSE(read_process(10, proc_));
+}
+
 TEST_F(ProcTest, DescendantsAreFoundAtAnyDepthAndNobodyElse) {
   add(10, "holder", 1, 10);
   add(11, "agent", 10, 11);
@@ -90,10 +99,7 @@ class Sleeper {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
-  ProcessSeen seen() const {
-    const auto line = read_file("/proc/" + std::to_string(pid_) + "/stat", 4096);
-    return parse_stat(line ? *line : "").value_or(ProcessSeen{});
-  }
+  ProcessSeen seen() const { return read_process(pid_, "/proc").value_or(ProcessSeen{}); }
   // Of the one that a SIGKILL makes; 0: it has got none. A SIGSTOP that we send tells that what we sent
   // before has arrived.
   int killed_by() const {
