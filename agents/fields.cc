@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include <nlohmann/json.hpp>
 
@@ -70,8 +69,7 @@ std::string version_of(std::string_view text) {
 std::string asked_line(std::string_view text) { return visible_line(text, kMaxSignalDetail); }
 
 bool speaks_of_limit(std::string_view message) {
-  std::string lower(message.substr(0, 4 * kMaxSignalDetail));
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string lower = lower_case(message.substr(0, 4 * kMaxSignalDetail));
   return std::ranges::any_of(kLimitWords, [&](std::string_view word) { return lower.contains(word); });
 }
 

@@ -130,10 +130,9 @@ std::pair<double, std::string> number_and_unit(std::string_view text) {
   double number = 0;
   const auto parsed =
       std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  std::string unit(parsed.ptr, text.data() + text.size());
-  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  std::string unit = lower_case({parsed.ptr, text.data() + text.size()});
   if (parsed.ec != std::errc{} || !(number >= 0) || std::signbit(number)) number = std::nan("");
-  return {number, unit};
+  return {number, std::move(unit)};
 }
 
 template <std::size_t N>
@@ -261,6 +260,14 @@ std::string_view trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kBlank);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
 }
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {

@@ -37,6 +37,7 @@ bool is_cut(std::string_view text);
 std::string cut_utf8(std::string_view text, std::size_t bytes);
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string_view trim(std::string_view text);
+std::string lower_case(std::string_view text);  // of ASCII letters
 // The candidate with the smallest edit distance, when it is close enough to be meant (at most a third
 // changed).
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);

@@ -2,12 +2,12 @@
 
 #include "base/log.h"
 #include "base/spawn_logged.h"
+#include "base/text.h"
 #include "net/reply_stream.h"
 #include "net/wire.h"
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -61,19 +61,12 @@ std::invoke_result_t<Work> guarded(Work work) {
   }
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
 std::map<std::string, std::string> to_headers(const http::fields& fields) {
   std::map<std::string, std::string> headers;
   for (const auto& field : fields) {
-    auto [row, added] = headers.try_emplace(lower(view(field.name_string())), view(field.value()));
+    auto [row, added] = headers.try_emplace(lower_case(view(field.name_string())), view(field.value()));
     if (!added) row->second.append(", ").append(view(field.value()));
   }
   return headers;

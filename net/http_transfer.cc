@@ -50,12 +50,6 @@ bool is_url(std::string_view url) {
          std::ranges::all_of(url, [](unsigned char c) { return c > 0x20 && c != 0x7f; });
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 std::optional<Error> problem_of(const HttpRequest& request) {
   const auto invalid = [](std::string what) { return http_error(ErrorCode::invalid, std::move(what)); };
   if (!is_token(request.method)) return invalid("the method is not a word");
@@ -147,7 +141,7 @@ void Transfer::set_headers() {
   };
   bool typed = false;
   for (const auto& [name, value] : request_.headers) {
-    typed = typed || lower(name) == "content-type";
+    typed = typed || lower_case(name) == "content-type";
     add(value.empty() ? name + ";" : name + ": " + value);
   }
   add("Expect:");
@@ -180,7 +174,7 @@ bool Transfer::take_header(std::string_view line) {
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return true;
   response_.headers.push_back(
-      {lower(trim(line.substr(0, colon))), std::string(trim(line.substr(colon + 1)))});
+      {lower_case(trim(line.substr(0, colon))), std::string(trim(line.substr(colon + 1)))});
   return true;
 }
 

@@ -18,13 +18,6 @@ std::string versioned(const AttachTarget& target, std::string_view path) {
   return fmt::format("{}/containers/{}{}", prefix, target.container, path);
 }
 
-std::string lower(std::string_view text) {
-  std::string small(text);
-  std::ranges::transform(small, small.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return small;
-}
-
 std::unexpected<Error> not_http() { return fail(ErrorCode::invalid, "engine", "its answer is not HTTP"); }
 
 }  // namespace
@@ -77,8 +70,8 @@ Result<bool> ResponseHead::parse(std::size_t end) {
   status_ = *status;
   for (const std::string_view line : lines) {
     const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || lower(line.substr(0, colon)) != "transfer-encoding") continue;
-    chunked_ = lower(trim(line.substr(colon + 1))) == "chunked";
+    if (colon == std::string_view::npos || lower_case(line.substr(0, colon)) != "transfer-encoding") continue;
+    chunked_ = lower_case(trim(line.substr(colon + 1))) == "chunked";
   }
   return true;
 }

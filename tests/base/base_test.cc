@@ -191,6 +191,11 @@ TEST(TextTest, ACutIsBetweenCharacters) {
   EXPECT_EQ(cut_utf8("\xF0\x9F\x8C\x8D", 3), "");
 }
 
+TEST(TextTest, LowerCaseIsOfAsciiLettersAlone) {
+  EXPECT_EQ(lower_case("Content-TYPE @[`{ 1"), "content-type @[`{ 1");
+  EXPECT_EQ(lower_case("\u00C4"), "\u00C4");
+}
+
 TEST(TextTest, NearestFindsTheWordThatWasMeant) {
   const std::vector<std::string> keys{"memory", "cpus", "network"};
   EXPECT_EQ(nearest("memroy", keys), "memory");
