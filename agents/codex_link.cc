@@ -6,6 +6,7 @@
 #include "agents/link_work.h"
 #include "agents/terminal_link.h"
 #include "agents/throttle.h"
+#include "base/pause.h"
 #include "base/text.h"
 
 #include <algorithm>

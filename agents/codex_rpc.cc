@@ -3,6 +3,7 @@
 #include "agents/byte_budget.h"
 #include "agents/fields.h"
 #include "base/json.h"
+#include "base/pause.h"
 #include "base/unique_fd.h"
 #include "net/websocket.h"
 
@@ -68,10 +69,7 @@ awaitable<void> CodexRpc::run() {
     if (!is_one_of_many(*text)) take(*text);
     const auto now = std::chrono::duration_cast<Millis>(Steady::now().time_since_epoch());
     const Millis wait = budget.charge(text->size(), now);
-    if (wait.count() == 0) continue;
-    boost::asio::steady_timer timer(executor_, wait);
-    boost::system::error_code ended;
-    co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ended));
+    if (wait.count() > 0) co_await pause(wait);
   }
   socket_->drop();
   for (const auto& [id, waiting] : std::exchange(waiting_, {})) {

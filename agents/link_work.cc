@@ -6,9 +6,6 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace agentmesh::agents {
 
@@ -23,11 +20,6 @@ void run_for(std::shared_ptr<void> owner, const asio::any_io_executor& executor,
         (void)self;
       }(std::move(owner), std::move(work)),
       asio::bind_cancellation_slot(stop.slot(), logged("link")));
-}
-
-asio::awaitable<void> pause(Millis time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  co_await timer.async_wait(asio::use_awaitable);
 }
 
 }  // namespace agentmesh::agents

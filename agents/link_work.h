@@ -1,8 +1,6 @@
 #pragma once
 // How the coroutines of a Link run: their owner lives as long as they do, and ends them. Internal to agents/.
 
-#include "base/clock.h"
-
 #include <memory>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -15,7 +13,5 @@ namespace agentmesh::agents {
 // holds.
 void run_for(std::shared_ptr<void> owner, const boost::asio::any_io_executor& executor,
              boost::asio::awaitable<void> work, boost::asio::cancellation_signal& stop);
-
-boost::asio::awaitable<void> pause(Millis time);
 
 }  // namespace agentmesh::agents

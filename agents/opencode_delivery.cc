@@ -3,6 +3,7 @@
 #include "agents/fields.h"
 #include "agents/link_work.h"
 #include "base/json.h"
+#include "base/pause.h"
 #include "base/text.h"
 
 #include <fmt/format.h>

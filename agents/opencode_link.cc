@@ -8,6 +8,7 @@
 #include "agents/opencode_turn.h"
 #include "agents/throttle.h"
 #include "base/json.h"
+#include "base/pause.h"
 #include "base/text.h"
 #include "net/sse.h"
 

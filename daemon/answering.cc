@@ -1,9 +1,9 @@
 #include "daemon/answering.h"
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "daemon/same_prompt.h"
 
-#include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -83,7 +83,6 @@ Task<OpenPrompt> Answering::answer(AgentName agent, Answer asked) {
 // What the pane shows when it does not change: two readings in a row that are alike. Errors: conflict,
 // Tmux's.
 Task<agents::ScreenReading> Answering::still_screen(AgentName agent, tmux::PaneId pane) {
-  asio::steady_timer timer(co_await asio::this_coro::executor);
   std::optional<agents::ScreenReading> before;
   for (int look = 0; look < kLooks; ++look) {
     const auto picture = co_await parts_.tmux.capture(pane, 0, tmux::Rendering::colour);
@@ -93,8 +92,7 @@ Task<agents::ScreenReading> Answering::still_screen(AgentName agent, tmux::PaneI
     auto reading = reading_of(*entry, *picture);
     if (before == reading) co_return reading;
     before = std::move(reading);
-    timer.expires_after(kStill);
-    co_await timer.async_wait(asio::use_awaitable);
+    co_await pause(kStill);
   }
   co_return fail(ErrorCode::conflict, "permission", "the screen does not stand still");
 }

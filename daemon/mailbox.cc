@@ -2,11 +2,11 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/pause.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -449,8 +449,7 @@ void Mailbox::end_delivery(const AgentName& agent) {
 
 // No change of the agent tells that a person has left its terminal.
 asio::awaitable<void> Mailbox::pump_soon(AgentName agent) {
-  asio::steady_timer later(io_, kItemAgain);
-  co_await later.async_wait(asio::use_awaitable);
+  co_await pause(kItemAgain);
   pump(agent);
 }
 

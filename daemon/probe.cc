@@ -1,15 +1,12 @@
 #include "daemon/probe.h"
 
 #include "base/log.h"
+#include "base/pause.h"
 #include "base/text.h"
 #include "host/process_tree.h"
 
 #include <algorithm>
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::daemon {
@@ -17,12 +14,6 @@ namespace {
 
 namespace asio = boost::asio;
 namespace wd = agentmesh::watchdog;
-
-asio::awaitable<void> wait(Millis time) {
-  asio::steady_timer timer(co_await asio::this_coro::executor, time);
-  boost::system::error_code ec;
-  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-}
 
 double seconds(Micros time) { return std::chrono::duration<double>(time).count(); }
 
@@ -117,7 +108,7 @@ Task<std::string> Prober::tools_at_work(AgentName agent, wd::Probe asked) {
   std::string work = comparable ? work_between(last->second, *before) : "";
   last_.insert_or_assign(agent.str(), *before);
   if (!work.empty()) co_return work;
-  co_await wait(options_.window);
+  co_await pause(options_.window);
   const auto after = co_await look(agent, asked.run);
   if (!after) co_return pass(after.error());
   last_.insert_or_assign(agent.str(), *after);

@@ -1,6 +1,7 @@
 #include "host/agent_process.h"
 
 #include "base/files.h"
+#include "base/pause.h"
 #include "base/process.h"
 #include "base/spawn_logged.h"
 #include "host/process_tree.h"
@@ -144,14 +145,12 @@ asio::awaitable<void> AgentProcess::stop(Millis grace) {
 
 asio::awaitable<void> AgentProcess::kill_all() {
   const auto deadline = Clock::now() + kKillLimit;
-  asio::steady_timer pause(io_);
   while (Clock::now() < deadline) {
     reap();
     const auto left = descendants_of(::getpid(), "/proc");
     if (left.empty()) co_return;
     for (const ProcessSeen& process : left) signal_seen(process, SIGKILL, "/proc");
-    pause.expires_after(kBetweenKills);
-    co_await pause.async_wait(asio::use_awaitable);
+    co_await pause(kBetweenKills);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/pause.h"
 #include "base/process.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
@@ -10,8 +11,6 @@
 
 #include <csignal>
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -109,11 +108,6 @@ Result<> Runs::must_exist(const std::string& id) const {
   const auto seen = folder_of(id).look();
   if (seen && seen->state != RunState::nothing) return {};
   return fail(ErrorCode::not_found, "host", "no run " + id);
-}
-
-asio::awaitable<void> Runs::pause(Millis time) {
-  asio::steady_timer timer(executor_, time);
-  co_await timer.async_wait(asio::use_awaitable);
 }
 
 Task<std::string> Runs::create(AgentName agent, RunId run, HolderLaunch launch) {

@@ -86,7 +86,6 @@ class Runs {
   void watch(const RunFolder& folder, const RunIdentity& identity);
   boost::asio::awaitable<void> watch_loop(std::string id, RunIdentity identity);
   boost::asio::awaitable<void> sweep(std::string id);
-  boost::asio::awaitable<void> pause(Millis time);
   boost::asio::awaitable<bool> until_holder_gone(std::string id, Millis limit);
   Result<> must_exist(const std::string& id) const;
   void kill_holder(const std::string& id) const;

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/pause.h"
 #include "base/spawn_logged.h"
 #include "base/unique_fd.h"
 #include "net/connection.h"
@@ -185,8 +186,7 @@ asio::awaitable<void> HttpServer::Impl::accept_loop(std::shared_ptr<Impl> self,
     }
     if (!acceptor->is_open()) co_return;
     log_warn("listen", "cannot accept: {}", ec.message());
-    asio::steady_timer pause(self->io_, kAcceptPause);
-    co_await pause.async_wait(kTuple);
+    co_await pause(kAcceptPause);
   }
 }
 

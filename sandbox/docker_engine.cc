@@ -1,13 +1,11 @@
 #include "sandbox/docker_engine.h"
 
+#include "base/pause.h"
 #include "sandbox/docker_wire.h"
 
 #include <algorithm>
 #include <chrono>
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::sandbox {
@@ -242,7 +240,6 @@ Task<ExecResult> DockerEngine::exec(std::string id, ExecRequest wanted) {
   if (!response) co_return pass(response.error());
   if (!framed) co_return pass(framed.error());
   // The streams end a moment before the engine knows the exit code.
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
   for (Millis delay = kExecPollFirst;; delay = std::min(2 * delay, kExecPollMost)) {
     const auto state = read(co_await call("GET", path + "/json", ""), wire::exec_state_from);
     if (!state) co_return pass(state.error());
@@ -252,8 +249,7 @@ Task<ExecResult> DockerEngine::exec(std::string id, ExecRequest wanted) {
       co_return fail(ErrorCode::timeout, "engine",
                      "the program closed its output but still runs at the deadline");
     }
-    timer.expires_after(delay);
-    co_await timer.async_wait(boost::asio::use_awaitable);
+    co_await pause(delay);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "tmux/control_tmux.h"
 
 #include "base/ids.h"
+#include "base/pause.h"
 #include "base/process.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
@@ -19,9 +20,7 @@
 #include <signal.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace agentmesh::tmux {
 namespace {
@@ -239,15 +238,12 @@ Task<ServerInfo> ControlTmux::Impl::set_up(std::shared_ptr<ControlLink> link) {
 // A client that joins a server which runs already answers before it is attached; until then tmux says that
 // there is no current client.
 Task<> ControlTmux::Impl::until_attached(std::shared_ptr<ControlLink> link) {
-  asio::steady_timer pause(executor_);
   const auto deadline = std::chrono::steady_clock::now() + options_.deadline;
   while (true) {
     const auto done = co_await link->ask(Request{.words = {"refresh-client"}}, options_.deadline);
     if (done) co_return Result<void>{};
     if (std::chrono::steady_clock::now() >= deadline) co_return pass(done.error());
-    boost::system::error_code cancelled;
-    pause.expires_after(kAttachPoll);
-    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    co_await pause(kAttachPoll);
   }
 }
 

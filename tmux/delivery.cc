@@ -1,9 +1,8 @@
 #include "tmux/delivery.h"
 
+#include "base/pause.h"
 #include "base/text.h"
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 namespace agentmesh::tmux {
@@ -52,10 +51,7 @@ Result<std::string> clean_message(std::string_view message) {
 }
 
 Deliverer::Deliverer(Tmux& tmux, asio::any_io_executor executor)
-    : Deliverer(tmux, executor, [executor](Millis time) -> asio::awaitable<void> {
-        asio::steady_timer timer(executor, time);
-        co_await timer.async_wait(asio::use_awaitable);
-      }) {}
+    : Deliverer(tmux, std::move(executor), agentmesh::pause) {}
 
 Deliverer::Deliverer(Tmux& tmux, asio::any_io_executor executor, Pause pause)
     : tmux_(tmux), pause_(std::move(pause)), turns_(std::move(executor)) {}
