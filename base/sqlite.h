@@ -15,6 +15,8 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -89,6 +91,22 @@ class Statement {
   std::string stage_;
   int bind_error_ = 0;
 };
+
+// Every row of a statement through `read`, which answers a T or a Result<T>. Errors: the statement's, those
+// of step(), read's.
+template <class T, class Read>
+Result<std::vector<T>> rows_of(Result<Statement> statement, Read read) {
+  if (!statement) return pass(statement.error());
+  std::vector<T> rows;
+  while (true) {
+    const auto more = statement->step();
+    if (!more) return pass(more.error());
+    if (!*more) return rows;
+    Result<T> row = read(std::as_const(*statement));
+    if (!row) return pass(row.error());
+    rows.push_back(std::move(*row));
+  }
+}
 
 class Database {
  public:

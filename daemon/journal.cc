@@ -58,21 +58,6 @@ EventRow event_of(const Statement& row) {
                   row.column_text(4)};
 }
 
-// Reads every row of a statement through `read`, which answers Result<T>.
-template <class T, class Read>
-Result<std::vector<T>> rows_of(Result<Statement> statement, Read read) {
-  if (!statement) return pass(statement.error());
-  std::vector<T> rows;
-  while (true) {
-    const auto more = statement->step();
-    if (!more) return pass(more.error());
-    if (!*more) return rows;
-    auto row = read(*statement);
-    if (!row) return pass(row.error());
-    rows.push_back(std::move(*row));
-  }
-}
-
 Result<AgentRow> agent_of(const Statement& row) {
   const auto record_text = parse_json(row.column_text(0), "journal");
   const auto spec_text = parse_json(row.column_text(1), "journal");
@@ -188,7 +173,7 @@ Result<std::vector<ItemRow>> Journal::items_where(std::string_view condition) {
       "SELECT id, attempt, agent, document, progress, reason, reported, run, told_at FROM items WHERE {} "
       "ORDER BY seq",
       condition);
-  return rows_of<ItemRow>(database_.prepare(sql), [](const Statement& row) -> Result<ItemRow> {
+  return rows_of<ItemRow>(database_.prepare(sql), [](const Statement& row) {
     return ItemRow{row.column_text(0),
                    row.column_int(1),
                    row.column_text(2),
@@ -230,16 +215,14 @@ Result<std::vector<EventRow>> Journal::events_after(std::int64_t seq, std::int64
   auto statement = database_.prepare(
       "SELECT seq, at, agent, name, reason FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2");
   if (statement) statement->bind_all(seq, limit);
-  return rows_of<EventRow>(std::move(statement),
-                           [](const Statement& row) -> Result<EventRow> { return event_of(row); });
+  return rows_of<EventRow>(std::move(statement), event_of);
 }
 
 Result<std::vector<EventRow>> Journal::last_events_of(const std::string& agent, std::int64_t limit) {
   auto statement = database_.prepare(
       "SELECT seq, at, agent, name, reason FROM events WHERE agent = ?1 ORDER BY seq DESC LIMIT ?2");
   if (statement) statement->bind_all(agent, limit);
-  auto rows = rows_of<EventRow>(std::move(statement),
-                                [](const Statement& row) -> Result<EventRow> { return event_of(row); });
+  auto rows = rows_of<EventRow>(std::move(statement), event_of);
   if (rows) std::reverse(rows->begin(), rows->end());
   return rows;
 }
@@ -262,7 +245,7 @@ Result<std::vector<CrashRow>> Journal::crashes(const std::string& agent, std::in
   auto statement = database_.prepare(
       "SELECT agent, run, report FROM crashes WHERE ?1 = '' OR agent = ?1 ORDER BY seq DESC LIMIT ?2");
   if (statement) statement->bind_all(agent, limit);
-  return rows_of<CrashRow>(std::move(statement), [](const Statement& row) -> Result<CrashRow> {
+  return rows_of<CrashRow>(std::move(statement), [](const Statement& row) {
     return CrashRow{row.column_text(0), static_cast<std::uint64_t>(row.column_int(1)), row.column_text(2)};
   });
 }

@@ -215,13 +215,7 @@ Result<std::vector<InboxItem>> SqliteStore::list_items(std::string_view tenant, 
   if (filter.host) rows->bind(4, *filter.host);
   if (filter.agent_id) rows->bind(5, *filter.agent_id);
   if (filter.state) rows->bind(6, to_string(*filter.state));
-  std::vector<InboxItem> items;
-  while (true) {
-    const auto found = rows->step();
-    if (!found) return pass(found.error());
-    if (!*found) return items;
-    items.push_back(item_of(*rows));
-  }
+  return rows_of<InboxItem>(std::move(rows), item_of);
 }
 
 Result<InboxItem> SqliteStore::report_item(std::string_view tenant, const ItemReport& report, WallTime now) {
@@ -290,16 +284,10 @@ Result<void> SqliteStore::queue_again(const InboxItem& item, std::string_view re
 Result<void> SqliteStore::requeue_pushed(std::string_view agent_id, WallTime now) {
   auto rows = db_.prepare(fmt::format(
       "SELECT {} FROM items WHERE agent_id = ?1 AND state = 'pushed' ORDER BY seq", kItemColumns));
-  if (!rows) return pass(rows.error());
-  rows->bind(1, agent_id);
-  std::vector<InboxItem> items;
-  while (true) {
-    const auto found = rows->step();
-    if (!found) return pass(found.error());
-    if (!*found) break;
-    items.push_back(item_of(*rows));
-  }
-  for (const auto& item : items) {
+  if (rows) rows->bind(1, agent_id);
+  const auto items = rows_of<InboxItem>(std::move(rows), item_of);
+  if (!items) return pass(items.error());
+  for (const auto& item : *items) {
     if (auto queued = queue_again(item, "the host had lost it", now); !queued) return queued;
   }
   return {};
@@ -362,20 +350,14 @@ Result<std::size_t> SqliteStore::expire_due(WallTime now) {
   auto rows = db_.prepare(
       fmt::format("SELECT {} FROM items WHERE state IN ('queued', 'pushed') AND expires_at <= ?1 LIMIT {}",
                   kItemColumns, kMaxPage));
-  if (!rows) return pass(rows.error());
-  rows->bind(1, to_millis(now));
-  std::vector<InboxItem> due;
-  while (true) {
-    const auto found = rows->step();
-    if (!found) return pass(found.error());
-    if (!*found) break;
-    due.push_back(item_of(*rows));
-  }
-  for (const auto& item : due) {
+  if (rows) rows->bind(1, to_millis(now));
+  const auto due = rows_of<InboxItem>(std::move(rows), item_of);
+  if (!due) return pass(due.error());
+  for (const auto& item : *due) {
     const auto reason = fmt::format("not delivered within {} s", item.ttl_s);
     if (auto set = set_state(item, ItemState::expired, reason, now); !set) return pass(set.error());
   }
-  return due.size();
+  return due->size();
 }
 
 Result<std::optional<Frame>> SqliteStore::item_frame(std::string_view tenant, std::string_view host,

@@ -328,15 +328,8 @@ Result<std::vector<AgentInfo>> SqliteStore::list_agents(std::string_view tenant,
                                                         std::size_t limit) {
   auto rows = db_.prepare(
       fmt::format("SELECT {} FROM agents WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3", kAgentColumns));
-  if (!rows) return pass(rows.error());
-  rows->bind_all(tenant, after_id, limit);
-  std::vector<AgentInfo> agents;
-  while (true) {
-    const auto found = rows->step();
-    if (!found) return pass(found.error());
-    if (!*found) return agents;
-    agents.push_back(agent_of(*rows));
-  }
+  if (rows) rows->bind_all(tenant, after_id, limit);
+  return rows_of<AgentInfo>(std::move(rows), agent_of);
 }
 
 Result<AgentInfo> SqliteStore::find_agent(std::string_view tenant, std::string_view id_or_name) {

@@ -100,6 +100,26 @@ TEST_F(SqliteTest, AConstraintIsAConflict) {
   EXPECT_EQ(again.error().stage, "journal");
 }
 
+TEST_F(SqliteTest, EveryRowIsReadOrNone) {
+  auto database = open(OpenMode::create);
+  ASSERT_TRUE(database->migrate(kSteps));
+  const auto number = [](const Statement& row) { return row.column_int(0); };
+  EXPECT_EQ(rows_of<std::int64_t>(database->prepare("SELECT x FROM u"), number)->size(), 0U);
+  ASSERT_TRUE(database->exec("INSERT INTO u VALUES(1); INSERT INTO u VALUES(2)"));
+  EXPECT_EQ(*rows_of<std::int64_t>(database->prepare("SELECT x FROM u ORDER BY x"), number),
+            (std::vector<std::int64_t>{1, 2}));
+  const auto only_one = [](const Statement& row) -> Result<std::int64_t> {
+    if (row.column_int(0) == 1) return 1;
+    return fail(ErrorCode::invalid, "test", "not one");
+  };
+  EXPECT_EQ(rows_of<std::int64_t>(database->prepare("SELECT x FROM u ORDER BY x"), only_one).error().what,
+            "not one");
+  EXPECT_FALSE(rows_of<std::int64_t>(database->prepare("SELECT nothing FROM u"), number));
+  auto bound = database->prepare("SELECT x FROM u WHERE x = ?1");
+  bound->bind(2, 1);
+  EXPECT_FALSE(rows_of<std::int64_t>(std::move(bound), number)) << "the error is step()'s";
+}
+
 TEST_F(SqliteTest, ABindOutOfRangeIsToldByStep) {
   auto database = open(OpenMode::create);
   auto statement = database->prepare("SELECT ?1");
