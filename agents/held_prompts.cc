@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/socket_address.h"
 #include "base/unique_fd.h"
 
 #include <algorithm>
@@ -10,7 +11,6 @@
 #include <iterator>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <utility>
 
 #include <fmt/format.h>
@@ -43,15 +43,9 @@ Result<UniqueFd> socket_in(const std::filesystem::path& run_dir, const std::stri
   return entry;
 }
 
-struct Address {
-  sockaddr_un to{};
-
-  explicit Address(const UniqueFd& entry) {
-    to.sun_family = AF_UNIX;
-    fmt::format("/proc/self/fd/{}", entry.get()).copy(to.sun_path, sizeof to.sun_path - 1);
-  }
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&to); }
-};
+SocketAddress address_of(const UniqueFd& entry) {
+  return *SocketAddress::of(fmt::format("/proc/self/fd/{}", entry.get()));
+}
 
 UniqueFd datagram_socket() {
   return UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -122,8 +116,8 @@ bool hook_waits(const std::filesystem::path& run_dir, const HeldPrompt& prompt) 
   const auto entry = socket_in(run_dir, prompt.socket);
   if (!entry) return false;
   const UniqueFd probe = datagram_socket();
-  const Address address(*entry);
-  return ::connect(probe.get(), address.get(), sizeof address.to) == 0;
+  const SocketAddress address = address_of(*entry);
+  return ::connect(probe.get(), address.get(), address.size()) == 0;
 }
 
 Result<> answer_hook(const std::filesystem::path& run_dir, const HeldPrompt& prompt,
@@ -131,10 +125,10 @@ Result<> answer_hook(const std::filesystem::path& run_dir, const HeldPrompt& pro
   const auto entry = socket_in(run_dir, prompt.socket);
   if (!entry) return pass(entry.error());
   const UniqueFd sender = datagram_socket();
-  const Address address(*entry);
+  const SocketAddress address = address_of(*entry);
   const std::string text = dump_json({{"id", prompt.id}, {"output", output}});
   const ssize_t sent =
-      ::sendto(sender.get(), text.data(), text.size(), MSG_NOSIGNAL, address.get(), sizeof address.to);
+      ::sendto(sender.get(), text.data(), text.size(), MSG_NOSIGNAL, address.get(), address.size());
   if (sent >= 0) return {};
   if (errno == ECONNREFUSED) return fail(ErrorCode::not_found, "answer", "the hook waits no longer");
   return std::unexpected(os_error("answer", "cannot reach the hook", errno));

@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/socket_address.h"
 #include "base/unique_fd.h"
 
 #include <array>
@@ -60,21 +61,17 @@ void clear_name(int folder, const std::string& name) {
   ::renameat(folder, name.c_str(), folder, (name + "." + random_hex(8)).c_str());
 }
 
-// A bound datagram socket. The path is reached through its folder's descriptor: sun_path has 108 bytes only.
+// A bound datagram socket. The path is reached through its folder's descriptor, which is shorter.
 Result<UniqueFd> bind_datagram(const std::filesystem::path& path) {
   UniqueFd folder(::open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return std::unexpected(os_error("hook", path.parent_path().string(), errno));
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return std::unexpected(os_error("hook", "cannot make a socket", errno));
   const std::string name = path.filename().string();
-  const std::string short_path = fmt::format("/proc/self/fd/{}/{}", folder.get(), name);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (short_path.size() >= sizeof address.sun_path)
-    return fail(ErrorCode::invalid, "hook", "the name is too long");
-  short_path.copy(address.sun_path, short_path.size());
+  const auto address = SocketAddress::of(fmt::format("/proc/self/fd/{}/{}", folder.get(), name));
+  if (!address) return fail(ErrorCode::invalid, "hook", "the name is too long");
   clear_name(folder.get(), name);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::bind(socket.get(), address->get(), address->size()) != 0) {
     return std::unexpected(os_error("hook", "cannot bind " + path.string(), errno));
   }
   if (auto opened = open_to_agent(folder.get(), name); !opened) return pass(opened.error());

@@ -1,6 +1,7 @@
 #include "cli/control_socket.h"
 
 #include "base/files.h"
+#include "base/socket_address.h"
 
 #include <array>
 #include <cerrno>
@@ -9,7 +10,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <vector>
 
@@ -42,15 +42,12 @@ void limit_sending(const UniqueFd& fd, Millis limit) {
 }
 
 Result<UniqueFd> connect_to(const std::string& path, Millis limit) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail(ErrorCode::invalid, "daemon", path + " is too long");
-  path.copy(address.sun_path, path.size());
+  const auto address = SocketAddress::of(path);
+  if (!address) return fail(ErrorCode::invalid, "daemon", path + " is too long");
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return pass(os_error("daemon", "no socket", errno));
   limit_sending(fd, limit);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  if (::connect(fd.get(), address->get(), address->size()) == 0) return fd;
   if (errno == EAGAIN) return fail(ErrorCode::timeout, "daemon", path + " takes no connection");
   const bool denied = errno == EACCES || errno == EPERM;
   return fail(denied ? ErrorCode::denied : ErrorCode::unavailable, "daemon",

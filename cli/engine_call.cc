@@ -1,12 +1,11 @@
 #include "cli/engine_call.h"
 
+#include "base/socket_address.h"
 #include "base/text.h"
 
 #include <cerrno>
-#include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -23,17 +22,15 @@ std::string reason(int error) { return std::generic_category().message(error); }
 }  // namespace
 
 Result<EngineCall> EngineCall::start(const std::string& engine_socket, std::string request) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (engine_socket.empty() || engine_socket.size() >= sizeof address.sun_path) {
+  const auto address = SocketAddress::of(engine_socket);
+  if (!address) {
     return fail(ErrorCode::invalid, "engine", "'" + engine_socket + "' is not the path of a socket");
   }
-  std::memcpy(address.sun_path, engine_socket.data(), engine_socket.size());
   EngineCall call;
   call.request_ = std::move(request);
   call.fd_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!call.fd_.valid()) return unavailable("no socket: " + reason(errno));
-  if (::connect(call.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(call.fd(), address->get(), address->size()) != 0) {
     return unavailable(fmt::format("cannot reach the engine at {}: {}", engine_socket, reason(errno)));
   }
   return call;

@@ -3,6 +3,7 @@
 #include "agents/hook.h"
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/socket_address.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
 
@@ -19,7 +20,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -82,23 +82,19 @@ std::string all_of_stdin() {
   return text;
 }
 
-// A path in a folder that is open: sun_path has 108 bytes only.
-sockaddr_un address_in(int folder, const std::string& name) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  fmt::format("/proc/self/fd/{}/{}", folder, name).copy(address.sun_path, sizeof address.sun_path - 1);
-  return address;
+// A path in a folder that is open, which is shorter than the folder's own.
+std::optional<SocketAddress> address_in(const UniqueFd& folder, const std::string& name) {
+  return SocketAddress::of(fmt::format("/proc/self/fd/{}/{}", folder.get(), name));
 }
 
 struct Channel {
   UniqueFd folder;
   UniqueFd socket;
-  std::string daemon;  // the name of its socket
+  SocketAddress daemon;
 
   void tell(const std::string& text) const {
-    const sockaddr_un to = address_in(folder.get(), daemon);
-    ::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-             reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    ::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL, daemon.get(),
+             daemon.size());
   }
 };
 
@@ -106,10 +102,11 @@ std::optional<Channel> open_channel() {
   const char* path = std::getenv("AGENTMESH_HOOK");
   if (path == nullptr) return std::nullopt;
   const std::filesystem::path socket_path(path);
-  Channel channel{UniqueFd(::open(socket_path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
-                  UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)), socket_path.filename().string()};
-  if (!channel.folder.valid() || !channel.socket.valid()) return std::nullopt;
-  return channel;
+  UniqueFd folder(::open(socket_path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto daemon = address_in(folder, socket_path.filename().string());
+  if (!folder.valid() || !socket.valid() || !daemon) return std::nullopt;
+  return Channel{std::move(folder), std::move(socket), *daemon};
 }
 
 // The output of an answer that has the prompt's id; none: it is no such answer.
@@ -155,9 +152,9 @@ void wait_for_answer(const Channel& channel, json envelope, const json& hook) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const std::string prompt = random_hex(8);
   const std::string name = "answer." + prompt;
-  const sockaddr_un own = address_in(channel.folder.get(), name);
+  const auto own = address_in(channel.folder, name);
   ::umask(0077);
-  if (::bind(channel.socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) return;
+  if (!own || ::bind(channel.socket.get(), own->get(), own->size()) != 0) return;
   envelope["id"] = prompt;
   const auto end = std::chrono::steady_clock::now() + kHookPatience;
   Heard heard;

@@ -1,6 +1,7 @@
 #include "daemon/home.h"
 
 #include "base/files.h"
+#include "base/socket_address.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,8 +10,6 @@
 
 namespace agentmesh::daemon {
 namespace {
-
-constexpr std::size_t kMaxSocketPath = 107;  // sun_path, less its terminating NUL
 
 // The longest socket path below the home: an agent's own HTTP socket.
 std::size_t longest_socket(const Home& home) { return home.socket().string().size(); }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/pause.h"
 #include "base/process.h"
+#include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
 #include "host/process_tree.h"
@@ -21,7 +22,6 @@ namespace fs = std::filesystem;
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMaxSocketPath = 107;  // sockaddr_un
 constexpr std::size_t kMaxLog = 64 * 1024;
 constexpr Millis kHolderStart{10'000};
 constexpr Millis kCall{10'000};

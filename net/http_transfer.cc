@@ -1,5 +1,6 @@
 #include "net/http_transfer.h"
 
+#include "base/socket_address.h"
 #include "base/text.h"
 #include "net/curl_library.h"
 
@@ -7,7 +8,6 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <sys/un.h>
 
 #include <fmt/format.h>
 
@@ -28,8 +28,6 @@ bool is_loopback(std::string_view url) {
 }
 
 static_assert(CURL_ERROR_SIZE == 256);
-
-constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 
 Error http_error(ErrorCode code, std::string what) { return Error{code, "http", std::move(what), ""}; }
 

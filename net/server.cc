@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/pause.h"
+#include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/unique_fd.h"
 #include "net/connection.h"
@@ -14,7 +15,6 @@
 #include <list>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <utility>
 
@@ -56,16 +56,13 @@ std::optional<uid_t> peer_uid(int fd) {
 }
 
 // A socket file of a dead process is removed. Errors: conflict.
-Result<void> clear_stale_socket(const std::string& path) {
+Result<void> clear_stale_socket(const std::string& path, const SocketAddress& address) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) return {};
   if (!S_ISSOCK(status.st_mode))
     return fail(ErrorCode::conflict, "listen", path + " is there and is not a socket");
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const int connected = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int connected = ::connect(probe.get(), address.get(), address.size());
   if (connected == 0 || errno != ECONNREFUSED) {
     return fail(ErrorCode::conflict, "listen", "another process listens at " + path, "stop it first");
   }
@@ -155,13 +152,15 @@ Result<std::uint16_t> HttpServer::Impl::listen_tcp(const std::string& address, s
 }
 
 Result<void> HttpServer::Impl::listen_unix(const std::string& path) {
-  if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return fail(ErrorCode::invalid, "listen", fmt::format("the socket's path '{}' is over 107 bytes", path),
+  const auto address = SocketAddress::of(path);
+  if (!address) {
+    return fail(ErrorCode::invalid, "listen",
+                fmt::format("the socket's path '{}' is empty or over {} bytes", path, kMaxSocketPath),
                 "use a shorter AGENTMESH_HOME");
   }
   auto lock = lock_file(path + ".lock");
   if (!lock) return pass(lock.error());
-  if (auto clear = clear_stale_socket(path); !clear) return clear;
+  if (auto clear = clear_stale_socket(path, *address); !clear) return clear;
   error_code ec;
   const auto acceptor = std::make_shared<Local::acceptor>(io_);
   if (acceptor->open(Local(), ec); ec) return pass(socket_error(ec, path));

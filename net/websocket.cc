@@ -1,5 +1,6 @@
 #include "net/websocket.h"
 
+#include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
 #include "net/server.h"
@@ -39,7 +40,6 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kGoodbye{1'000};  // for the peer to answer a close
 constexpr std::size_t kMaxCloseReason = 120;
 constexpr std::size_t kMaxUrl = 4 * 1024;
-constexpr std::size_t kMaxSocketPath = 107;
 
 std::unexpected<Error> unavailable(std::string what) {
   return fail(ErrorCode::unavailable, "websocket", std::move(what));
@@ -383,7 +383,8 @@ Task<std::shared_ptr<WebSocket>> connect_websocket(std::string url, std::vector<
 
 Task<std::shared_ptr<WebSocket>> connect_websocket(std::filesystem::path socket, WebSocketLimits limits) {
   if (socket.empty() || socket.native().size() > kMaxSocketPath) {
-    co_return fail(ErrorCode::invalid, "websocket", "a socket's path has 1 to 107 bytes");
+    co_return fail(ErrorCode::invalid, "websocket",
+                   fmt::format("a socket's path has 1 to {} bytes", kMaxSocketPath));
   }
   Url url{.host = "localhost", .port = "80", .target = "/", .socket = socket.native()};
   co_return co_await connect(std::move(url), {}, limits);

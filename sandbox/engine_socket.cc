@@ -1,15 +1,15 @@
 #include "sandbox/engine_socket.h"
 
+#include "base/socket_address.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 namespace agentmesh::sandbox {
 namespace {
 
 constexpr std::string_view kScheme = "unix://";
-constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 
 std::vector<std::string> usual_places(const HostView& host) {
   std::vector<std::string> places{"/var/run/docker.sock"};

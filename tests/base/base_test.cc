@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "base/socket_address.h"
 #include "base/text.h"
 
 #include <cstdint>
@@ -86,6 +87,17 @@ TEST(JsonTest, MembersHaveTypes) {
   EXPECT_FALSE(json_int(object, "f", 0));
   EXPECT_FALSE(json_string(object, "n", ""));
   EXPECT_FALSE(json_bool(object, "s", false));
+}
+
+TEST(SocketAddressTest, APathFitsOrIsNone) {
+  const std::string longest = "/" + std::string(kMaxSocketPath - 1, 'x');
+  const auto address = SocketAddress::of(longest);
+  ASSERT_TRUE(address);
+  EXPECT_EQ(address->size(), sizeof(sockaddr_un));
+  EXPECT_EQ(address->get()->sa_family, AF_UNIX);
+  EXPECT_EQ(reinterpret_cast<const sockaddr_un*>(address->get())->sun_path, longest);
+  EXPECT_FALSE(SocketAddress::of(longest + "x"));
+  EXPECT_FALSE(SocketAddress::of(""));
 }
 
 TEST(TextTest, AWholeNumberIsTheWholeText) {
