@@ -348,4 +348,15 @@ std::map<std::string, std::string> small_environment(std::span<const std::string
   return env;
 }
 
+std::filesystem::path own_program() {
+  std::error_code ec;
+  return std::filesystem::read_symlink("/proc/self/exe", ec);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
 }  // namespace agentmesh

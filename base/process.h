@@ -83,4 +83,7 @@ std::map<std::string, std::string> current_environment();
 // Those of our variables that are named and set. PATH is always there.
 std::map<std::string, std::string> small_environment(std::span<const std::string_view> names);
 
+std::filesystem::path own_program();  // this program's file; empty: it cannot be read
+std::string host_name();
+
 }  // namespace agentmesh

@@ -95,9 +95,8 @@ Error early_end(const std::filesystem::path& output, int status) {
 
 Result<pid_t> start_one(const std::filesystem::path& output) {
   ::unlink(output.c_str());
-  std::error_code ec;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", ec);
-  return start_detached({.argv = {self.string(), "daemon"}, .env = current_environment(), .output = output});
+  return start_detached(
+      {.argv = {own_program().string(), "daemon"}, .env = current_environment(), .output = output});
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ sandbox::ProgressHandler progress() {
 Result<std::string> context_folder(const std::string& given) {
   namespace fs = std::filesystem;
   std::error_code ec;
-  const fs::path self = fs::read_symlink("/proc/self/exe", ec).parent_path();
+  const fs::path self = own_program().parent_path();
   std::vector<fs::path> places{self / "../../images", self / "../share/agentmesh/images", fs::path("images")};
   if (!given.empty()) places = {given};
   for (const fs::path& place : places) {

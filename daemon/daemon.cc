@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/spawn_logged.h"
 #include "base/steady_clock.h"
 #include "base/text.h"
@@ -35,16 +36,9 @@ namespace wd = agentmesh::watchdog;
 constexpr std::size_t kCrashEvents = 20;
 constexpr Millis kStartOver{60'000};  // the start is over: engine and tmux were looked at, agents adopted
 
-std::string own_path() {
-  std::error_code ec;
-  return std::filesystem::read_symlink("/proc/self/exe", ec).string();
-}
-
 // This daemon at the hub: host name, user and home, so that two daemons of one host are two.
 std::string host_identity(const Home& home) {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return fmt::format("{}:{}:{}", name.data(), ::geteuid(), sha256_hex(home.root.string()).substr(0, 8));
+  return fmt::format("{}:{}:{}", host_name(), ::geteuid(), sha256_hex(home.root.string()).substr(0, 8));
 }
 
 // The embedded hub and the key to it, or the remote one's.
@@ -116,10 +110,10 @@ class Daemon {
         notifier_(io, clock, config.notify, events_, tmux_, http_, {}),
         host_(
             io.get_executor(), http_,
-            {.folder = home.host_runs(), .program = own_path(), .owner = journal_.owner()},
+            {.folder = home.host_runs(), .program = own_program().string(), .owner = journal_.owner()},
             [this](const host::RunIdentity& run, int exit_code) { supervisor_.on_host_end(run, exit_code); }),
         effects_({engine_, engine_socket_, host_, policy_, config, home, offload_, journal_.owner()}),
-        panes_(io.get_executor(), tmux_, home, {.program = own_path()}),
+        panes_(io.get_executor(), tmux_, home, {.program = own_program().string()}),
         prober_(find_process(engine_, host_), clock, offload_, {}),
         usage_(io, engine_, clock, {}),
         client_(hub::make_hub_client(

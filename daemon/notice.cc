@@ -2,13 +2,13 @@
 
 #include "base/ids.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "config/config.h"
 
 #include <algorithm>
 #include <array>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -40,12 +40,6 @@ static_assert(kKinds.size() == config::kNotices.size());
 KindRow row_of(const std::string& kind) {
   const auto* found = std::ranges::find(kKinds, kind, &KindRow::kind);
   return found == kKinds.end() ? KindRow{kind, "notify", "needs you"} : *found;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 }  // namespace

@@ -193,5 +193,10 @@ TEST(FilesTest, WritesAtomicallyAndReadsWithALimit) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(ProcessTest, KnowsItsOwnProgramAndItsHost) {
+  EXPECT_EQ(own_program().filename(), "unit_base");
+  EXPECT_FALSE(host_name().empty());
+}
+
 }  // namespace
 }  // namespace agentmesh
