@@ -10,4 +10,11 @@ std::optional<SocketAddress> SocketAddress::of(std::string_view path) {
   return made;
 }
 
+std::optional<ucred> peer_of(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer;
+}
+
 }  // namespace agentmesh

@@ -1,5 +1,5 @@
 #pragma once
-// The address of a Unix socket: its path, which has little room.
+// The address of a Unix socket: its path, which has little room. And who is at its other end.
 
 #include <optional>
 #include <string_view>
@@ -21,5 +21,8 @@ class SocketAddress {
   SocketAddress() = default;
   sockaddr_un address_{};
 };
+
+// Of a connected Unix socket; none: the kernel does not tell.
+std::optional<ucred> peer_of(int socket);
 
 }  // namespace agentmesh

@@ -26,13 +26,12 @@ std::unexpected<Error> broken(const ControlRequest& request, std::string what) {
 }
 
 std::unexpected<Error> hangs(const UniqueFd& fd) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0;
-  if (!known) return fail(ErrorCode::timeout, "daemon", "the daemon runs and does not answer");
+  const auto peer = peer_of(fd.get());
+  if (!peer || peer->pid <= 0)
+    return fail(ErrorCode::timeout, "daemon", "the daemon runs and does not answer");
   return fail(ErrorCode::timeout, "daemon",
-              fmt::format("the daemon, pid {}, runs and does not answer", peer.pid),
-              fmt::format("kill -CONT {0} if it was stopped, else kill -KILL {0}: agents go on", peer.pid));
+              fmt::format("the daemon, pid {}, runs and does not answer", peer->pid),
+              fmt::format("kill -CONT {0} if it was stopped, else kill -KILL {0}: agents go on", peer->pid));
 }
 
 // How long connecting and sending may wait for a daemon that takes nothing.

@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
 #include "host/agent_process.h"
@@ -65,10 +66,8 @@ std::string refusal(int status, std::string_view reason, std::string_view messag
 std::string exit_line(int code) { return dump_json({{"StatusCode", code}, {"Error", nullptr}}) + "\n"; }
 
 bool is_ours(Socket& socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  return ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         peer.uid == ::geteuid();
+  const auto peer = peer_of(socket.native_handle());
+  return peer && peer->uid == ::geteuid();
 }
 
 class Holder {

@@ -48,13 +48,6 @@ Error socket_error(const error_code& ec, std::string_view what) {
   return error;
 }
 
-std::optional<uid_t> peer_uid(int fd) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
-  return credentials.uid;
-}
-
 // A socket file of a dead process is removed. Errors: conflict.
 Result<void> clear_stale_socket(const std::string& path, const SocketAddress& address) {
   struct stat status{};
@@ -198,13 +191,13 @@ void HttpServer::Impl::welcome(tcp::socket socket) {
 }
 
 void HttpServer::Impl::welcome(Local::socket socket) {
-  const auto uid = peer_uid(socket.native_handle());
-  if (uid != ::geteuid()) {
+  const auto peer = peer_of(socket.native_handle());
+  if (!peer || peer->uid != ::geteuid()) {
     turn_away(StreamSocket(std::move(socket)), 403,
               Error{ErrorCode::denied, "socket", "this socket serves its owner alone", ""});
     return;
   }
-  admit(StreamSocket(std::move(socket)), Peer{.address = "unix", .uid = uid});
+  admit(StreamSocket(std::move(socket)), Peer{.address = "unix", .uid = peer->uid});
 }
 
 void HttpServer::Impl::admit(StreamSocket socket, Peer peer) {

@@ -5,8 +5,10 @@
 #include "base/secret.h"
 #include "base/socket_address.h"
 #include "base/text.h"
+#include "base/unique_fd.h"
 
 #include <cstdint>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -98,6 +100,18 @@ TEST(SocketAddressTest, APathFitsOrIsNone) {
   EXPECT_EQ(reinterpret_cast<const sockaddr_un*>(address->get())->sun_path, longest);
   EXPECT_FALSE(SocketAddress::of(longest + "x"));
   EXPECT_FALSE(SocketAddress::of(""));
+}
+
+TEST(SocketAddressTest, ThePeerIsKnown) {
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd one(ends[0]);
+  const UniqueFd other(ends[1]);
+  const auto peer = peer_of(one.get());
+  ASSERT_TRUE(peer);
+  EXPECT_EQ(peer->uid, ::geteuid());
+  EXPECT_EQ(peer->pid, ::getpid());
+  EXPECT_FALSE(peer_of(-1));
 }
 
 TEST(TextTest, AWholeNumberIsTheWholeText) {
