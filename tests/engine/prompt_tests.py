@@ -13,10 +13,10 @@ exec sleep infinity
 """
 
 
-def hook(mesh, name, event, *options):
-    """The command that Claude Code runs when something happens, as it runs."""
+def hook(mesh, name, runner, event, *options):
+    """The command that an agent on the host runs when something happens, as it runs."""
     variables = mesh.environment | {"AGENTMESH_HOOK": f"{mesh.home}/agents/{name}/run/hook.sock"}
-    child = subprocess.Popen([mesh.program, "hook", "claude", *options], env=variables, stdin=subprocess.PIPE,
+    child = subprocess.Popen([mesh.program, "hook", runner, *options], env=variables, stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, text=True)
     with child.stdin:
         child.stdin.write(json.dumps(event))
@@ -30,7 +30,7 @@ def of_call(event, command):
 @contextlib.contextmanager
 def asking(mesh, name, command):
     """A hook that waits for a person to allow the command."""
-    child = hook(mesh, name, of_call("PermissionRequest", command), "--wait")
+    child = hook(mesh, name, "claude", of_call("PermissionRequest", command), "--wait")
     try:
         yield child
     finally:
@@ -44,8 +44,8 @@ def verdict(child):
     return json.loads(child.stdout.read())["hookSpecificOutput"]["decision"]
 
 
-def tell(mesh, name, event):
-    with hook(mesh, name, event) as child:
+def tell(mesh, name, runner, event):
+    with hook(mesh, name, runner, event) as child:
         same(child.wait(timeout=10), 0, f"exit code of the hook of {event}")
 
 
@@ -85,9 +85,9 @@ def test_of_two_prompts_an_answer_is_for_one(bench):
 
             mesh.expect(0, "deny", name, "--prompt", second, "--reason", "not that one")
             same(verdict(two), {"behavior": "deny", "message": "not that one"}, "the answer to the second")
-    tell(mesh, name, of_call("PostToolUse", "touch one"))
+    tell(mesh, name, "claude", of_call("PostToolUse", "touch one"))
     mesh.until_status(name, "busy")
-    tell(mesh, name, {"hook_event_name": "Stop"})
+    tell(mesh, name, "claude", {"hook_event_name": "Stop"})
     mesh.until_status(name, "idle")
     same([row["reason"] for row in mesh.events(name, "approved")], [f"Bash: touch one (prompt {first})"], "approved")
     same([row["reason"] for row in mesh.events(name, "denied")],
