@@ -80,6 +80,7 @@ class Core : public std::enable_shared_from_this<Core> {
   awaitable<bool> healthy();
   awaitable<void> sync_loop();
   awaitable<void> await_painted();
+  awaitable<void> await_pace();
   awaitable<void> sync();
   awaitable<Result<OpencodeSnapshot>> take_snapshot();
   awaitable<std::optional<Signal>> last_end();
@@ -101,6 +102,7 @@ class Core : public std::enable_shared_from_this<Core> {
   boost::asio::cancellation_signal events_stop_;
   boost::asio::cancellation_signal sync_stop_;
   WallTime next_activity_{};
+  WallTime next_sync_{};
   std::string version_;
   std::set<std::string> answering_;  // ids of prompts whose answer is under way
   int failures_ = 0;
@@ -183,6 +185,7 @@ awaitable<void> Core::sync_loop() {
   while (!closed_) {
     if (connected_) {
       if (!ready_) co_await await_painted();
+      co_await await_pace();
       sync_wanted_ = false;
       co_await sync();
     }
@@ -197,6 +200,12 @@ awaitable<void> Core::sync_loop() {
 awaitable<void> Core::await_painted() {
   const auto deadline = Steady::now() + times_.painted;
   while (!painted_ && connected_ && Steady::now() < deadline) co_await pause(times_.look);
+}
+
+// What is asked for meanwhile is asked for once, after the wait.
+awaitable<void> Core::await_pace() {
+  while (context_.clock.now() < next_sync_) co_await pause(next_sync_ - context_.clock.now());
+  next_sync_ = context_.clock.now() + times_.sync_every;
 }
 
 awaitable<void> Core::sync() {

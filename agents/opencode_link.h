@@ -17,9 +17,10 @@ struct OpencodeTimes {
   Millis painted{6'000};  // after the server answers, for the TUI to set its title
   Millis resync{60'000};  // a whole state although nothing seemed missed
   Millis resync_failed{1'000};
-  Millis silence{30'000};  // it sends a heartbeat every 10 s
-  Millis look{150};        // between two looks whether a message has arrived
-  Millis activity{1'000};  // activity is told at most this often
+  Millis sync_every{1'000};  // the whole state, at most: what asks for it is up to a program we do not trust
+  Millis silence{30'000};    // it sends a heartbeat every 10 s
+  Millis look{150};          // between two looks whether a message has arrived
+  Millis activity{1'000};    // activity is told at most this often
 };
 
 std::unique_ptr<Link> make_opencode_link(LinkContext context, SignalSink sink);

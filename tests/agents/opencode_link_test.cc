@@ -28,6 +28,7 @@ constexpr OpencodeTimes kQuick{.health = Millis{1},
                                .painted = Millis{1},
                                .resync = Millis{60'000},
                                .resync_failed = Millis{1},
+                               .sync_every = Millis{0},
                                .silence = Millis{1},
                                .look = Millis{1},
                                .activity = Millis{1'000}};
@@ -148,12 +149,12 @@ class OpencodeLinkTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void start(Conversation conversation, const std::string& session = "") {
+  void start(Conversation conversation, const std::string& session = "", OpencodeTimes times = kQuick) {
     LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
     context.conversation = conversation;
     context.session_id = session;
     link_ = make_opencode_link(
-        std::move(context), [this](Signal signal) { seen_.push_back(std::move(signal)); }, opencode_, kQuick);
+        std::move(context), [this](Signal signal) { seen_.push_back(std::move(signal)); }, opencode_, times);
     ASSERT_TRUE(link_->start());
     link_->title("OpenCode");
   }
@@ -356,6 +357,28 @@ TEST_F(OpencodeLinkTest, AnEventItCannotReadMakesItAskForTheState) {
   opencode_->status = {{"ses_1", {{"type", "busy"}}}};
   opencode_->tell("session.status", "nonsense");
   ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+}
+
+TEST_F(OpencodeLinkTest, GarbageWithoutEndAsksForTheStateAtItsPaceAndTheLastIsAskedFor) {
+  OpencodeTimes times = kQuick;
+  times.sync_every = Millis{2};
+  start(Conversation::fresh, times);
+  ASSERT_TRUE(run_until([&] { return saw("idle"); }));
+  // The clock stands still, so that however long this takes no second one is due.
+  for (int i = 0; i < 20; ++i) {
+    opencode_->tell("session.status", "nonsense");
+    run_until([deadline = Steady::now() + Millis{2}] { return Steady::now() > deadline; });
+  }
+  EXPECT_EQ(opencode_->status_reads, 1);
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  clock_.advance(times.sync_every);
+  ASSERT_TRUE(run_until([&] { return saw("busy"); }));
+  EXPECT_EQ(opencode_->status_reads, 2);
+  opencode_->tell("session.status", "nonsense");
+  run_until([deadline = Steady::now() + Millis{10}] { return Steady::now() > deadline; });
+  EXPECT_EQ(opencode_->status_reads, 2);
+  clock_.advance(times.sync_every);
+  ASSERT_TRUE(run_until([&] { return opencode_->status_reads == 3; }));
 }
 
 TEST_F(OpencodeLinkTest, AServerThatChangesItsStateWithoutEndIsToldSeldomAndItsPromptsAlways) {
