@@ -1,13 +1,9 @@
 #include "daemon/engine_inquiry.h"
 
 #include "base/spawn_logged.h"
+#include "base/waiters.h"
 
 #include <chrono>
-#include <list>
-
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace agentmesh::daemon {
 namespace {
@@ -21,7 +17,7 @@ using Steady = std::chrono::steady_clock;
 struct EngineInquiry::State {
   std::optional<EngineFacts> last;
   std::optional<Steady::time_point> asked;  // the question under way
-  std::list<asio::steady_timer*> waiting;
+  Waiters waiting;
 };
 
 asio::awaitable<EngineFacts> facts_of(sandbox::Engine& engine) {
@@ -42,7 +38,7 @@ void EngineInquiry::begin() {
   spawn_logged(io_, "engine", ask_(), [state = state_](Result<EngineFacts> facts) {
     state->last = facts ? std::move(*facts) : EngineFacts{};
     state->asked.reset();
-    for (asio::steady_timer* timer : state->waiting) timer->cancel();
+    state->waiting.wake();
   });
 }
 
@@ -50,12 +46,9 @@ asio::awaitable<EngineFacts> EngineInquiry::facts() {
   const auto state = state_;
   begin();
   const auto asked = *state->asked;
-  asio::steady_timer timer(io_, state->last ? Steady::now() + patience_.later : asked + patience_.first);
-  const auto place = state->waiting.insert(state->waiting.end(), &timer);
+  const auto limit = state->last ? Steady::now() + patience_.later : asked + patience_.first;
   const bool hung = Steady::now() - asked >= patience_.first;
-  boost::system::error_code ec;
-  if (!hung) co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-  state->waiting.erase(place);
+  if (!hung) co_await state->waiting.wait_until(limit);
   const bool answered = state->asked != asked;
   if (answered || Steady::now() - asked < patience_.first) co_return state->last.value_or(EngineFacts{});
   co_return EngineFacts{};

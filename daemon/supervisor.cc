@@ -427,24 +427,17 @@ void Supervisor::note_prompt(Entry& entry, const agents::Signal& signal) {
 }
 
 boost::asio::awaitable<bool> Supervisor::until(Millis limit, std::function<bool()> condition) {
-  asio::steady_timer timer(world_.io);
   const auto deadline = std::chrono::steady_clock::now() + limit;
   if (stopped_)
     co_await asio::post(world_.io, asio::use_awaitable);  // who asks again at once holds nobody up
   while (!condition()) {
     if (stopped_ || std::chrono::steady_clock::now() >= deadline) co_return false;
-    timer.expires_at(deadline);
-    const auto place = waiters_.insert(waiters_.end(), &timer);
-    boost::system::error_code ec;
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-    waiters_.erase(place);
+    co_await waiters_.wait_until(deadline);
   }
   co_return true;
 }
 
-void Supervisor::note_change() {
-  for (asio::steady_timer* waiter : waiters_) waiter->cancel();
-}
+void Supervisor::note_change() { waiters_.wake(); }
 
 void Supervisor::on_engine_event(const sandbox::ContainerEvent& event) {
   const auto name = AgentName::parse(label_of(event.labels, sandbox::kAgentLabel));

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/task.h"
+#include "base/waiters.h"
 #include "config/config.h"
 #include "daemon/disk_reserve.h"
 #include "daemon/disk_watch.h"
@@ -29,7 +30,6 @@
 #include "watchdog/step.h"
 
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -208,7 +208,7 @@ class Supervisor {
   watchdog::DeathWatch deaths_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;
   std::map<agents::Place, std::map<std::string, WallTime>> orphans_;  // container id, first seen
-  std::list<boost::asio::steady_timer*> waiters_;
+  Waiters waiters_;                                                   // in until()
   boost::asio::steady_timer relist_timer_;
   boost::asio::steady_timer slot_timer_;
   boost::asio::steady_timer look_timer_;

@@ -31,7 +31,6 @@ constexpr winsize kFirstSize{.ws_row = 48, .ws_col = 160};  // until a terminal 
 constexpr Millis kBetweenKills{5};
 constexpr Millis kKillLimit{10'000};
 constexpr Millis kLastOutput{1'000};  // from the end of all processes to the last byte of their terminal
-constexpr Millis kForEver{365LL * 24 * 3600 * 1000};
 
 std::unexpected<Error> no_terminal() { return pass(os_error("host", "cannot make a terminal", errno)); }
 
@@ -48,9 +47,7 @@ RunUse used_by_children() {
 }
 
 AgentProcess::AgentProcess(asio::io_context& io, std::function<void(std::string_view)> output)
-    : io_(io), output_(std::move(output)), terminal_(io), children_(io, SIGCHLD), change_(io) {
-  change_.expires_at(Clock::time_point::max());
-}
+    : io_(io), output_(std::move(output)), terminal_(io), children_(io, SIGCHLD) {}
 
 Result<void> AgentProcess::open_terminal() {
   UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -88,7 +85,7 @@ asio::awaitable<void> AgentProcess::read_loop() {
     output_({chunk.data(), got});
   }
   read_all_ = true;
-  change_.cancel();
+  change_.wake();
 }
 
 asio::awaitable<void> AgentProcess::reap_loop() {
@@ -104,26 +101,16 @@ void AgentProcess::reap() {
   for (pid_t child = ::waitpid(-1, &status, WNOHANG); child > 0; child = ::waitpid(-1, &status, WNOHANG)) {
     if (child != pid_) continue;
     exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    change_.cancel();
+    change_.wake();
   }
 }
 
-// Whoever waits looks again after every change.
-asio::awaitable<void> AgentProcess::changed(Millis limit) {
-  asio::steady_timer late(io_, limit);
-  late.async_wait([this](boost::system::error_code ec) {
-    if (!ec) change_.cancel();
-  });
-  boost::system::error_code ec;
-  co_await change_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-}
-
 asio::awaitable<int> AgentProcess::ended() {
-  while (!exit_code_) co_await changed(kForEver);
+  while (!exit_code_) co_await change_.wait();
   co_await kill_all();
   program_side_.reset();
   const auto deadline = Clock::now() + kLastOutput;
-  while (!read_all_ && Clock::now() < deadline) co_await changed(kLastOutput);
+  while (!read_all_ && Clock::now() < deadline) co_await change_.wait_until(deadline);
   boost::system::error_code ignored;
   terminal_.close(ignored);
   co_return *exit_code_;
@@ -137,9 +124,7 @@ asio::awaitable<void> AgentProcess::stop(Millis grace) {
     signal_seen(process, SIGCONT, "/proc");
   }
   const auto deadline = Clock::now() + grace;
-  while (!exit_code_ && Clock::now() < deadline) {
-    co_await changed(std::chrono::ceil<Millis>(deadline - Clock::now()));
-  }
+  while (!exit_code_ && Clock::now() < deadline) co_await change_.wait_until(deadline);
   if (!exit_code_) co_await kill_all();
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
+#include "base/waiters.h"
 #include "host/holder_launch.h"
 #include "host/run_folder.h"
 
@@ -18,7 +19,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 namespace agentmesh::host {
 
@@ -51,7 +51,6 @@ class AgentProcess {
   boost::asio::awaitable<void> read_loop();
   boost::asio::awaitable<void> reap_loop();
   void reap();
-  boost::asio::awaitable<void> changed(Millis limit);
 
   boost::asio::io_context& io_;
   std::function<void(std::string_view)> output_;
@@ -59,7 +58,7 @@ class AgentProcess {
   // The program's side, open as long as it lives: else its output would end whenever it closes its own.
   UniqueFd program_side_;
   boost::asio::signal_set children_;
-  boost::asio::steady_timer change_;
+  Waiters change_;
   pid_t pid_ = 0;
   std::optional<int> exit_code_;
   bool read_all_ = false;

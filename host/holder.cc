@@ -6,6 +6,7 @@
 #include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
+#include "base/waiters.h"
 #include "host/agent_process.h"
 #include "host/holder_request.h"
 #include "host/output_tail.h"
@@ -79,10 +80,7 @@ class Holder {
         launch_(std::move(launch)),
         acceptor_(io),
         end_signals_(io, SIGTERM, SIGINT, SIGHUP),
-        change_(io),
-        agent_(io, [this](std::string_view bytes) { printed(bytes); }) {
-    change_.expires_at(asio::steady_timer::time_point::max());
-  }
+        agent_(io, [this](std::string_view bytes) { printed(bytes); }) {}
 
   Result<void> listen() {
     boost::system::error_code ec;
@@ -224,15 +222,12 @@ class Holder {
     const RunEnd run_end{exit_code, SystemClock().now(), used_by_children()};
     if (auto wrote = folder_.set_exit(run_end); !wrote) log_error(wrote.error());
     for (const Shared& client : attached_) end(client);
-    change_.cancel();
+    change_.wake();
   }
 
   // Or until the client, if there is one, has hung up.
   asio::awaitable<void> until_ended(Shared client) {
-    while (state_ != RunState::exited && !(client && client->ending)) {
-      boost::system::error_code ec;
-      co_await change_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-    }
+    while (state_ != RunState::exited && !(client && client->ending)) co_await change_.wait();
   }
 
   asio::awaitable<void> wait(Shared client, const HolderRequest&) {
@@ -250,7 +245,7 @@ class Holder {
                                               asio::redirect_error(asio::use_awaitable, ec));
     }
     client->ending = true;
-    change_.cancel();
+    change_.wake();
   }
 
   asio::awaitable<void> logs(Shared client, const HolderRequest& request) {
@@ -362,7 +357,7 @@ class Holder {
   HolderLaunch launch_;
   asio::local::stream_protocol::acceptor acceptor_;
   asio::signal_set end_signals_;
-  asio::steady_timer change_;
+  Waiters change_;  // in until_ended()
   OutputTail output_;
   std::list<Shared> attached_;
   std::size_t clients_ = 0;

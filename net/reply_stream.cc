@@ -3,7 +3,7 @@
 #include "base/spawn_logged.h"
 #include "net/wire.h"
 
-#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -24,11 +24,7 @@ std::unexpected<Error> left() { return fail(ErrorCode::unavailable, "http", "the
 
 QueuedStream::QueuedStream(StreamSocket& socket, std::shared_ptr<void> owner, const ServerLimits& limits,
                            Framing framing)
-    : socket_(socket),
-      owner_(std::move(owner)),
-      limits_(limits),
-      framing_(framing),
-      wake_(socket.get_executor()) {
+    : socket_(socket), owner_(std::move(owner)), limits_(limits), framing_(framing) {
   head_.content_type = "application/x-ndjson";
 }
 
@@ -51,19 +47,20 @@ Result<void> QueuedStream::send(std::string data) {
 
 Task<> QueuedStream::flush() {
   const auto self = shared_from_this();
-  while (open_ && !queue_.empty()) co_await wait_until(Steady::time_point::max());
+  while (open_ && !queue_.empty()) co_await others_.wait();
   if (!open_) co_return left();
   co_return Result<void>{};
 }
 
 asio::awaitable<void> QueuedStream::ended() {
   const auto self = shared_from_this();
-  while (open_) co_await wait_until(Steady::time_point::max());
+  while (open_) co_await others_.wait();
 }
 
 void QueuedStream::end() {
   open_ = false;
-  wake_all();
+  writer_.wake();
+  others_.wake();
 }
 
 void QueuedStream::drop() {
@@ -78,7 +75,7 @@ asio::awaitable<void> QueuedStream::finish() {
   if (framing_ == Framing::chunked) push(chunk(""));
   finished_ = true;
   const auto limit = Steady::now() + limits_.write;
-  while (!queue_.empty() && !dropped_ && Steady::now() < limit) co_await wait_until(limit);
+  while (!queue_.empty() && !dropped_ && Steady::now() < limit) co_await others_.wait_until(limit);
 }
 
 void QueuedStream::start() {
@@ -95,25 +92,7 @@ void QueuedStream::start() {
 void QueuedStream::push(std::string bytes) {
   queued_bytes_ += bytes.size();
   queue_.push_back(std::move(bytes));
-  wake_.cancel();
-}
-
-void QueuedStream::wake_all() {
-  wake_.cancel();
-  for (asio::steady_timer* waiter : waiters_) waiter->cancel();
-}
-
-asio::awaitable<void> QueuedStream::wait_until(Steady::time_point limit) {
-  asio::steady_timer timer(socket_.get_executor(), limit);
-  struct Place {
-    Place(std::vector<asio::steady_timer*>& all, asio::steady_timer* mine) : waiters(all), timer(mine) {
-      waiters.push_back(timer);
-    }
-    ~Place() { std::erase(waiters, timer); }
-    std::vector<asio::steady_timer*>& waiters;
-    asio::steady_timer* timer;
-  } place(waiters_, &timer);
-  co_await timer.async_wait(kTuple);
+  writer_.wake();
 }
 
 asio::awaitable<void> QueuedStream::write_loop() {
@@ -124,12 +103,11 @@ asio::awaitable<void> QueuedStream::write_loop() {
       queued_bytes_ -= queue_.front().size();
       queue_.pop_front();
       if (ec) drop();
-      if (queue_.empty()) wake_all();
+      if (queue_.empty()) others_.wake();
     } else if (finished_) {
       co_return;
     } else {
-      wake_.expires_at(Steady::time_point::max());
-      co_await wake_.async_wait(kTuple);
+      co_await writer_.wait();
     }
   }
 }

@@ -2,17 +2,15 @@
 // The queue behind a ReplyStream: chunks wait here for a client that reads slowly, up to the backlog. For
 // net/connection.cc alone.
 
+#include "base/waiters.h"
 #include "net/server.h"
 #include "net/websocket_accept.h"
 
-#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 namespace agentmesh::net {
 
@@ -41,16 +39,14 @@ class QueuedStream final : public ReplyStream, public std::enable_shared_from_th
  private:
   void start();
   void push(std::string bytes);
-  void wake_all();
-  boost::asio::awaitable<void> wait_until(std::chrono::steady_clock::time_point limit);
   boost::asio::awaitable<void> write_loop();
 
   StreamSocket& socket_;
   std::shared_ptr<void> owner_;
   const ServerLimits& limits_;
   Framing framing_;
-  boost::asio::steady_timer wake_;  // the writer waits on it
-  std::vector<boost::asio::steady_timer*> waiters_;
+  Waiters writer_;
+  Waiters others_;  // for the end, or for an empty queue
   Reply head_;
   std::deque<std::string> queue_;  // the front one is being written
   std::size_t queued_bytes_ = 0;

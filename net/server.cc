@@ -6,6 +6,7 @@
 #include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/unique_fd.h"
+#include "base/waiters.h"
 #include "net/connection.h"
 #include "net/router.h"
 #include "net/wire.h"
@@ -36,7 +37,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 using Local = asio::local::stream_protocol;
-using Steady = std::chrono::steady_clock;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr Millis kAcceptPause{100};  // after a failed accept (no descriptors left): never a busy loop
@@ -120,7 +120,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   std::list<SocketFile> files_;
   std::list<Open> open_;
   std::map<std::string, std::size_t> per_address_;
-  std::vector<asio::steady_timer*> waiters_;
+  Waiters waiters_;  // for the end of the last connection
   asio::steady_timer grace_;
   bool stopping_ = false;
 };
@@ -229,7 +229,7 @@ void HttpServer::Impl::finished(std::list<Open>::iterator place) {
   open_.erase(place);
   if (!open_.empty() || !stopping_) return;
   grace_.cancel();
-  for (asio::steady_timer* waiter : waiters_) waiter->cancel();
+  waiters_.wake();
 }
 
 // As much as the socket takes at once: a client that is turned away costs nothing more.
@@ -270,13 +270,7 @@ void HttpServer::Impl::drop_all() {
 
 asio::awaitable<void> HttpServer::Impl::stopped() {
   const auto self = shared_from_this();
-  asio::steady_timer wait(io_, Steady::time_point::max());
-  while (!stopping_ || !open_.empty()) {
-    waiters_.push_back(&wait);
-    wait.expires_at(Steady::time_point::max());
-    co_await wait.async_wait(kTuple);
-    std::erase(waiters_, &wait);
-  }
+  while (!stopping_ || !open_.empty()) co_await waiters_.wait();
 }
 
 HttpServer::HttpServer(asio::io_context& io, Routes routes, ServerLimits limits)

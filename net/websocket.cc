@@ -3,6 +3,7 @@
 #include "base/socket_address.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
+#include "base/waiters.h"
 #include "net/server.h"
 #include "net/websocket_accept.h"
 
@@ -50,7 +51,7 @@ template <class Stream>
 class Session final : public WebSocket, public std::enable_shared_from_this<Session<Stream>> {
  public:
   Session(Stream stream, WebSocketLimits limits)
-      : ws_(std::move(stream)), limits_(limits), wake_(ws_.get_executor()), ping_timer_(ws_.get_executor()) {
+      : ws_(std::move(stream)), limits_(limits), ping_timer_(ws_.get_executor()) {
     ws_.read_message_max(limits_.message_bytes);
     ws_.text(true);
     ws_.auto_fragment(false);
@@ -78,20 +79,20 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
     }
     queued_bytes_ += text.size();
     queue_.push_back(std::move(text));
-    wake_.cancel();
+    writer_.wake();
     return {};
   }
 
   Task<> flush() override {
     const auto self = this->shared_from_this();
-    while (open_ && !queue_.empty()) co_await wait();
+    while (open_ && !queue_.empty()) co_await others_.wait();
     if (!open_) co_return unavailable(end_text());
     co_return Result<void>{};
   }
 
   asio::awaitable<void> ended() override {
     const auto self = this->shared_from_this();
-    while (open_) co_await wait();
+    while (open_) co_await others_.wait();
   }
 
   Task<std::string> receive() override {
@@ -117,7 +118,7 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
         websocket::close_reason(static_cast<websocket::close_code>(code),
                                 beast::string_view(reason.data(), std::min(reason.size(), kMaxCloseReason)));
     if (ended_.empty()) ended_ = "closed here";
-    wake_.cancel();
+    writer_.wake();
     const auto timer = std::make_shared<asio::steady_timer>(ws_.get_executor(), kGoodbye);
     timer->async_wait([timer, weak = this->weak_from_this()](error_code) {
       if (const auto self = weak.lock()) self->drop();
@@ -135,26 +136,9 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
     if (!std::exchange(open_, false)) return;
     error_code ignored;
     beast::get_lowest_layer(ws_).close(ignored);
-    wake_.cancel();
     ping_timer_.cancel();
-    wake_waiters();
-  }
-
-  void wake_waiters() {
-    for (asio::steady_timer* waiter : waiters_) waiter->cancel();
-  }
-
-  asio::awaitable<void> wait() {
-    asio::steady_timer timer(ws_.get_executor(), Steady::time_point::max());
-    struct Place {
-      Place(std::vector<asio::steady_timer*>& all, asio::steady_timer* mine) : waiters(all), timer(mine) {
-        waiters.push_back(timer);
-      }
-      ~Place() { std::erase(waiters, timer); }
-      std::vector<asio::steady_timer*>& waiters;
-      asio::steady_timer* timer;
-    } place(waiters_, &timer);
-    co_await timer.async_wait(kTuple);
+    writer_.wake();
+    others_.wake();
   }
 
   Result<std::string> end_of_read(error_code ec) {
@@ -186,8 +170,7 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
         co_await ws_.async_close(*closing_, kTuple);
         end("closed");
       } else {
-        wake_.expires_at(Steady::time_point::max());
-        co_await wake_.async_wait(kTuple);
+        co_await writer_.wait();
       }
     }
   }
@@ -199,7 +182,7 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
     queued_bytes_ -= queue_.front().size();
     queue_.pop_front();
     if (ec) end(ec.message());
-    if (queue_.empty()) wake_waiters();
+    if (queue_.empty()) others_.wake();
   }
 
   // Pings, and ends a session whose peer is silent or takes nothing.
@@ -222,9 +205,9 @@ class Session final : public WebSocket, public std::enable_shared_from_this<Sess
 
   websocket::stream<Stream> ws_;
   WebSocketLimits limits_;
-  asio::steady_timer wake_;  // the writer waits on it
   asio::steady_timer ping_timer_;
-  std::vector<asio::steady_timer*> waiters_;
+  Waiters writer_;
+  Waiters others_;                 // for the end, or for an empty queue
   std::deque<std::string> queue_;  // the front one is being written
   std::size_t queued_bytes_ = 0;
   Steady::time_point heard_;

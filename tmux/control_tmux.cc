@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "base/spawn_logged.h"
 #include "base/text.h"
+#include "base/waiters.h"
 #include "tmux/command.h"
 #include "tmux/control_link.h"
 #include "tmux/death_watch.h"
@@ -108,11 +109,7 @@ std::string without_blank_line_ends(std::string_view text) {
 class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl> {
  public:
   Impl(asio::any_io_executor executor, TmuxOptions options, Handler handler)
-      : executor_(executor),
-        options_(std::move(options)),
-        handler_(std::move(handler)),
-        joined_(executor),
-        retry_(executor) {
+      : executor_(executor), options_(std::move(options)), handler_(std::move(handler)), retry_(executor) {
     options_.owner = owner_mark(options_.owner);
   }
 
@@ -160,7 +157,7 @@ class ControlTmux::Impl : public std::enable_shared_from_this<ControlTmux::Impl>
   bool connecting_ = false;  // then others join_ and take outcome_
   bool looking_ = false;     // a list for look_again() is under way
   bool look_twice_ = false;
-  asio::steady_timer joined_;
+  Waiters joined_;  // for outcome_
   asio::steady_timer retry_;
   Result<ServerInfo> outcome_;
   pid_t server_pid_ = 0;
@@ -181,17 +178,15 @@ Task<ServerInfo> ControlTmux::Impl::ensure() {
     co_return co_await owned(link, std::move(*server));
   }
   if (connecting_) {
-    boost::system::error_code cancelled;
-    co_await joined_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    co_await joined_.wait();
     co_return outcome_;
   }
   if (std::chrono::steady_clock::now() < not_before_) co_return outcome_;
   connecting_ = true;
-  joined_.expires_at(SteadyTime::max());
   outcome_ = co_await connect();
   connecting_ = false;
   if (!outcome_) failed(outcome_.error());
-  joined_.cancel();
+  joined_.wake();
   co_return outcome_;
 }
 
