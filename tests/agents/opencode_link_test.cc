@@ -362,7 +362,7 @@ TEST_F(OpencodeLinkTest, AnEventItCannotReadMakesItAskForTheState) {
 TEST_F(OpencodeLinkTest, GarbageWithoutEndAsksForTheStateAtItsPaceAndTheLastIsAskedFor) {
   OpencodeTimes times = kQuick;
   times.sync_every = Millis{2};
-  start(Conversation::fresh, times);
+  start(Conversation::fresh, "", times);
   ASSERT_TRUE(run_until([&] { return saw("idle"); }));
   // The clock stands still, so that however long this takes no second one is due.
   for (int i = 0; i < 20; ++i) {
