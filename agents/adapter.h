@@ -26,6 +26,9 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+namespace agentmesh {
+class Offload;
+}
 namespace agentmesh::net {
 class HttpClient;
 }
@@ -219,6 +222,7 @@ struct LinkContext {
   boost::asio::any_io_executor executor;
   net::HttpClient& http;  // outlives the Link
   const Clock& clock;     // outlives the Link
+  Offload& offload;       // outlives the Link
   // The folder that is mounted at kSandboxRun: the Link binds hook.sock in it and calls http.sock in it.
   std::filesystem::path run_dir;
   std::filesystem::path

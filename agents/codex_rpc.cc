@@ -3,7 +3,9 @@
 #include "agents/byte_budget.h"
 #include "agents/fields.h"
 #include "base/json.h"
+#include "base/offload.h"
 #include "base/pause.h"
+#include "base/spawn_logged.h"
 #include "base/unique_fd.h"
 #include "net/websocket.h"
 
@@ -31,7 +33,8 @@ namespace {
 
 constexpr Millis kDeltaEvery{500};       // of the pieces of a text that is being made, one is heard
 constexpr std::size_t kMethodEnd = 100;  // a message begins with its method
-constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth, .values = 200'000};
+// The values are freed on the loop, wherever they were parsed.
+constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth, .values = 100'000};
 
 // Never looked at, and the most of the traffic.
 constexpr std::array<std::string_view, 8> kUnwanted = {
@@ -53,22 +56,29 @@ struct CodexRpc::Waiting {
 };
 
 std::shared_ptr<CodexRpc> CodexRpc::over(boost::asio::any_io_executor executor,
-                                         std::shared_ptr<net::WebSocket> socket, Sink sink) {
-  return std::shared_ptr<CodexRpc>(new CodexRpc(std::move(executor), std::move(socket), std::move(sink)));
+                                         std::shared_ptr<net::WebSocket> socket, Offload& offload,
+                                         Sink sink) {
+  return std::shared_ptr<CodexRpc>(
+      new CodexRpc(std::move(executor), std::move(socket), offload, std::move(sink)));
 }
 
-CodexRpc::CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::WebSocket> socket, Sink sink)
-    : executor_(std::move(executor)), socket_(std::move(socket)), sink_(std::move(sink)) {}
+CodexRpc::CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::WebSocket> socket,
+                   Offload& offload, Sink sink)
+    : executor_(std::move(executor)), socket_(std::move(socket)), offload_(offload), sink_(std::move(sink)) {}
 
 awaitable<void> CodexRpc::run() {
   const auto self = shared_from_this();
   ByteBudget budget({});
   while (true) {
-    const auto text = co_await socket_->receive();
+    auto text = co_await socket_->receive();
     if (!text) break;
-    if (!is_one_of_many(*text)) take(*text);
+    const std::size_t size = text->size();
+    if (!is_one_of_many(*text)) {
+      auto message = co_await parsed(std::move(*text));
+      if (message && message->is_object()) take(std::move(*message));
+    }
     const auto now = std::chrono::duration_cast<Millis>(Steady::now().time_since_epoch());
-    const Millis wait = budget.charge(text->size(), now);
+    const Millis wait = budget.charge(size, now);
     if (wait.count() > 0) co_await pause(wait);
   }
   socket_->drop();
@@ -86,22 +96,40 @@ bool CodexRpc::is_one_of_many(std::string_view text) {
   return false;
 }
 
-void CodexRpc::take(std::string_view text) {
-  const auto message = parse_json(text, "codex", kLimits);
-  if (!message || !message->is_object()) return;
-  if (message->contains("method")) {
-    sink_(*message);
+// The next message is read when this one was taken: their order is kept.
+Task<json> CodexRpc::parsed(std::string text) {
+  if (text.size() <= kMaxCodexOnLoop) co_return parse_json(text, "codex", kLimits);
+  const auto parsing = std::make_shared<Waiting>(executor_);
+  parsing->timer.expires_at(Steady::time_point::max());
+  // Not awaited in place: a cancelled line must not reach into another thread.
+  spawn_logged(executor_, "codex",
+               offload_.run([text = std::move(text)] { return parse_json(text, "codex", kLimits); }),
+               [parsing](Result<json> message) {
+                 parsing->answer = std::move(message);
+                 parsing->timer.cancel();
+               });
+  boost::system::error_code woken;
+  co_await parsing->timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, woken));
+  if (parsing->answer) co_return std::move(*parsing->answer);
+  co_return gone();
+}
+
+void CodexRpc::take(json message) {
+  if (message.contains("method")) {
+    sink_(message);
     return;
   }
-  const auto id = whole_at(*message, "id");
+  const auto id = whole_at(message, "id");
   const auto found = id ? waiting_.find(*id) : waiting_.end();
   if (found == waiting_.end()) return;
-  if (message->contains("error")) {
+  if (message.contains("error")) {
     found->second->answer =
         fail(ErrorCode::denied, "codex",
-             "codex refuses: " + one_line(text_at(object_at(*message, "error"), "message")));
+             "codex refuses: " + one_line(text_at(object_at(message, "error"), "message")));
   } else {
-    found->second->answer = object_at(*message, "result");
+    const auto result = message.find("result");
+    found->second->answer =
+        result != message.end() && result->is_object() ? std::move(*result) : json::object();
   }
   found->second->timer.cancel();
   waiting_.erase(found);

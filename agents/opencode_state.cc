@@ -20,7 +20,7 @@ using nlohmann::json;
 namespace {
 
 constexpr JsonLimits kEventLimits{
-    .bytes = kMaxOpencodeEvent, .depth = kMaxJsonDepth, .values = kMaxOpencodeValues};
+    .bytes = kMaxJsonBytes, .depth = kMaxJsonDepth, .values = kMaxOpencodeValues};
 
 void push_bounded(std::deque<std::string>& list, const std::string& id) {
   if (list.size() >= kMaxOpencodeRemembered) list.pop_front();

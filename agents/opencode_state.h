@@ -34,7 +34,9 @@ struct OpencodeSnapshot {
   std::optional<Signal> last_end = {};
 };
 
-constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;    // bytes: a tool's whole output is in its event
+// Bytes on the wire: a tool's whole output is in its event. What is over kMaxJsonBytes is not parsed, which
+// would be a pause of all: the state is asked for instead.
+constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;
 constexpr std::size_t kMaxOpencodeValues = 100'000;           // of one event, or of a list of its sessions
 constexpr std::int64_t kMaxOpencodeTime = 4'102'444'800'000;  // epoch ms, the year 2100: later is nonsense
 

@@ -120,7 +120,7 @@ class Daemon {
             io, http_, {.url = hub_part_.url, .key = hub_part_.key, .host = host_identity(home)})),
         hub_(io, *client_, journal_, events_, clock, host_identity(home)),
         supervisor_(World{io, clock, config, home, journal_, events_, notifier_, engine_, host_, tmux_, http_,
-                          effects_, panes_, prober_, usage_},
+                          effects_, panes_, prober_, usage_, offload_},
                     hooks()),
         mailbox_(io, {supervisor_, journal_, events_, notifier_, deliverer_, panes_, config, clock},
                  [this](const hub::ItemReport& report) { hub_.report(report); }),

@@ -367,6 +367,7 @@ void Supervisor::sync_link(Entry& entry) {
       .executor = world_.io.get_executor(),
       .http = world_.http,
       .clock = world_.clock,
+      .offload = world_.offload,
       .run_dir = world_.home.agent_run(name),
       .home = on_host ? user_home() : world_.home.agent_home(name),
       .http_port = channel->http_port,

@@ -7,6 +7,7 @@
 #include "agents/throttle.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/offload.h"
 #include "base/task.h"
 #include "base/waiters.h"
 #include "config/config.h"
@@ -60,6 +61,7 @@ struct World {
   Panes& panes;
   Prober& prober;
   UsageWatch& usage;
+  Offload& offload;
 };
 
 // The signal that decided the state, for `explain`.

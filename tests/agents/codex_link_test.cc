@@ -1,6 +1,8 @@
 #include "agents/codex_link.h"
 
+#include "agents/codex_rpc.h"
 #include "agents/throttle.h"
+#include "base/offload.h"
 #include "net/http_client.h"
 #include "net/websocket.h"
 
@@ -12,6 +14,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <gtest/gtest.h>
@@ -144,6 +147,7 @@ class CodexLinkTest : public testing::Test {
     LinkContext context{.executor = io_.get_executor(),
                         .http = http_,
                         .clock = clock_,
+                        .offload = offload_,
                         .run_dir = {},
                         .home = {},
                         .http_port = 0,
@@ -210,6 +214,7 @@ class CodexLinkTest : public testing::Test {
 
   boost::asio::io_context io_;
   net::HttpClient http_{io_.get_executor()};
+  Offload offload_;
   ManualClock clock_;
   FakeServer server_;
   std::vector<Signal> signals_;
@@ -224,6 +229,40 @@ TEST_F(CodexLinkTest, ItIsReadyWhenItsConversationWasRead) {
   EXPECT_FALSE(link_->painted());  // no screen is needed
   server_.change("active");
   EXPECT_TRUE(until([this] { return told(SignalKind::busy); }));
+}
+
+// A message of a size at which parsing it on the loop would be a pause.
+constexpr std::size_t kLarge = 4 * kMaxCodexOnLoop;
+
+TEST_F(CodexLinkTest, ALargeMessageIsParsedBesideTheLoopAndTheNextOneIsHeardAfterIt) {
+  start_idle();
+  signals_.clear();
+  server_.tell("thread/status/changed", {{"threadId", "t1"},
+                                         {"status", {{"type", "active"}, {"activeFlags", json::array()}}},
+                                         {"more", std::string(kLarge, 'x')}});
+  server_.change("idle");
+  int turns = 0;  // of the loop, between the large message's arrival and what it tells
+  std::function<void()> turn = [&] {
+    const bool waits = std::ranges::any_of(server_.out, [](auto& text) { return text.size() > kLarge; });
+    if (!waits && !told(SignalKind::busy)) ++turns;
+    if (!told(SignalKind::idle)) boost::asio::post(io_, turn);
+  };
+  turn();
+  ASSERT_TRUE(until([this] { return told(SignalKind::busy) && told(SignalKind::idle); }));
+  EXPECT_LT(last(SignalKind::busy), last(SignalKind::idle));
+  EXPECT_GT(turns, 0);
+}
+
+TEST_F(CodexLinkTest, TheLinkMayEndWhileALargeMessageIsParsed) {
+  start_idle();
+  server_.tell("thread/status/changed",
+               {{"threadId", "t1"}, {"status", "active"}, {"more", std::string(kLarge, 'x')}});
+  ASSERT_TRUE(until([this] { return server_.out.empty(); }));
+  const std::size_t before = signals_.size();
+  link_.reset();
+  io_.restart();
+  io_.run_for(std::chrono::milliseconds{5});
+  EXPECT_EQ(signals_.size(), before);
 }
 
 TEST_F(CodexLinkTest, ItsServerTellsTheVersion) {

@@ -2,6 +2,7 @@
 
 #include "agents/custom.h"
 #include "agents/throttle.h"
+#include "base/offload.h"
 #include "base/unique_fd.h"
 #include "net/http_client.h"
 
@@ -180,7 +181,11 @@ class CustomLinkTest : public HookSocketTest {
  protected:
   void SetUp() override {
     HookSocketTest::SetUp();
-    LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
+    LinkContext context{.executor = io_.get_executor(),
+                        .http = http_,
+                        .clock = clock_,
+                        .offload = offload_,
+                        .run_dir = folder_};
     link_ = (*find_adapter("custom"))->link(std::move(context), [this](Signal signal) {
       kinds_.push_back(std::string(to_string(signal.kind)));
     });
@@ -188,6 +193,7 @@ class CustomLinkTest : public HookSocketTest {
   }
   ManualClock clock_;
   net::HttpClient http_{io_.get_executor()};
+  Offload offload_;
   std::unique_ptr<Link> link_;
   std::vector<std::string> kinds_;
 };

@@ -1,5 +1,6 @@
 #include "agents/opencode_api.h"
 
+#include "base/offload.h"
 #include "base/unique_fd.h"
 #include "net/http_client.h"
 
@@ -68,8 +69,11 @@ class OpencodeApiTest : public ::testing::Test {
   }
 
   std::unique_ptr<OpencodeApi> api(std::string_view agent) {
-    return make_opencode_api(
-        {.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_ / agent});
+    return make_opencode_api({.executor = io_.get_executor(),
+                              .http = http_,
+                              .clock = clock_,
+                              .offload = offload_,
+                              .run_dir = folder_ / agent});
   }
   template <class T>
   Result<T> await(Task<T> task) {
@@ -89,6 +93,7 @@ class OpencodeApiTest : public ::testing::Test {
 
   boost::asio::io_context io_;
   net::HttpClient http_{io_.get_executor()};
+  Offload offload_;
   ManualClock clock_;
   std::filesystem::path folder_;
   std::vector<std::unique_ptr<stream_protocol::acceptor>> acceptors_;

@@ -3,6 +3,7 @@
 #include "agents/opencode_delivery.h"
 #include "agents/throttle.h"
 #include "base/json.h"
+#include "base/offload.h"
 #include "net/http_client.h"
 
 #include <filesystem>
@@ -150,7 +151,11 @@ class OpencodeLinkTest : public ::testing::Test {
   }
 
   void start(Conversation conversation, const std::string& session = "", OpencodeTimes times = kQuick) {
-    LinkContext context{.executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = folder_};
+    LinkContext context{.executor = io_.get_executor(),
+                        .http = http_,
+                        .clock = clock_,
+                        .offload = offload_,
+                        .run_dir = folder_};
     context.conversation = conversation;
     context.session_id = session;
     link_ = make_opencode_link(
@@ -211,6 +216,7 @@ class OpencodeLinkTest : public ::testing::Test {
 
   boost::asio::io_context io_;
   net::HttpClient http_{io_.get_executor()};
+  Offload offload_;
   ManualClock clock_;
   std::filesystem::path folder_;
   std::shared_ptr<FakeOpencode> opencode_ = std::make_shared<FakeOpencode>(io_);

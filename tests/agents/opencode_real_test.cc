@@ -3,6 +3,7 @@
 
 #include "agents/adapter.h"
 #include "base/files.h"
+#include "base/offload.h"
 #include "base/process.h"
 #include "net/http_client.h"
 
@@ -125,8 +126,11 @@ class RealOpencodeTest : public ::testing::Test {
   void start_link(Conversation conversation) {
     link_.reset();
     seen_.clear();
-    LinkContext context{
-        .executor = io_.get_executor(), .http = http_, .clock = clock_, .run_dir = root_ / "run"};
+    LinkContext context{.executor = io_.get_executor(),
+                        .http = http_,
+                        .clock = clock_,
+                        .offload = offload_,
+                        .run_dir = root_ / "run"};
     context.conversation = conversation;
     link_ = adapter().link(std::move(context), [this](Signal signal) {
       if (signal.kind != SignalKind::activity) seen_.push_back(std::move(signal));
@@ -210,6 +214,7 @@ class RealOpencodeTest : public ::testing::Test {
 
   boost::asio::io_context io_;
   net::HttpClient http_{io_.get_executor()};
+  Offload offload_;
   SystemClock clock_;
   fs::path root_;
   std::string name_;

@@ -362,7 +362,8 @@ TEST_F(OpencodeStateTest, GarbageChangesNothingButAsksForTheState) {
         event("session.status", {{"sessionID", "ses_1"}}),
         event("session.status", {{"sessionID", 7}, {"status", {{"type", "busy"}}}}),
         status("ses_1", "unheard of"), event("permission.asked", {{"id", std::string(500, 'x')}}),
-        event("permission.replied", json::object())}) {
+        event("permission.replied", json::object()),
+        event("session.idle", {{"sessionID", "ses_1"}, {"more", std::string(kMaxJsonBytes, 'x')}})}) {
     OpencodeState fresh;
     ASSERT_TRUE(fresh.snapshot({"{}", "[]", "[]"}));
     EXPECT_EQ(names(fresh.event(bad)), Names{}) << bad;

@@ -4,6 +4,7 @@
 #include "agents/claude_signs.h"
 #include "agents/held_prompts.h"
 #include "agents/status_folder.h"
+#include "base/offload.h"
 #include "net/http_client.h"
 
 #include <algorithm>
@@ -116,6 +117,7 @@ class TerminalLinkTest : public ::testing::Test {
         {.executor = io.get_executor(),
          .http = http,
          .clock = clock,
+         .offload = offload,
          .run_dir = place / "run",
          .home = place / "home",
          .http_password = {},
@@ -173,6 +175,7 @@ class TerminalLinkTest : public ::testing::Test {
 
   boost::asio::io_context io;
   net::HttpClient http{io.get_executor()};
+  Offload offload;
   ManualClock clock;
   fs::path place;
   fs::path sessions;

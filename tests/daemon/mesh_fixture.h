@@ -57,7 +57,7 @@ class Mesh {
  public:
   Mesh() {
     supervisor.emplace(World{io, clock, config, home, *journal, events, notifier, engine, host, tmux, http,
-                             effects, panes, prober, usage},
+                             effects, panes, prober, usage, offload},
                        hooks());
     mailbox.emplace(io,
                     MailboxParts{*supervisor, *journal, events, notifier, deliverer, panes, config, clock},
