@@ -317,7 +317,7 @@ TEST_F(CodexLinkTest, ATurnThatEndedWhileTheLineWasDownIsTold) {
   server_.status = "idle";
   server_.turns = ended_at(1'795'539'813);
   server_.turns[0]["status"] = "failed";
-  server_.turns[0]["error"] = {{"message", "it broke " + std::string(1024 * 1024, 'x')}};
+  server_.turns[0]["error"] = {{"message", "it broke " + std::string(64 * 1024, 'x')}};
   ++server_.line;
   ASSERT_TRUE(until([this] { return told(SignalKind::idle); }));
   ASSERT_TRUE(told(SignalKind::turn_failed));
