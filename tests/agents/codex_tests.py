@@ -68,6 +68,7 @@ def test_codex_question_is_not_typed_into(bench):
     mesh = bench.mesh()
     with demo.Model(mesh) as model:
         name = demo.start(mesh, model, CODEX)
+        eventually(10, lambda: "? for shortcuts" in mesh.screen(name), "its composer takes keys")
         mesh.press(name, "BTab")
         eventually(10, lambda: "Plan mode" in mesh.screen(name), "it is in plan mode")
         mesh.press(name, "ASK: sure?")
