@@ -18,7 +18,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kSource = "status";
-constexpr std::int64_t kMaxEpochSeconds = 4'102'444'800;  // the year 2100: later is nonsense
 constexpr std::array<std::string_view, 6> kInputMembers = {"command",   "server",  "tool",
                                                            "arguments", "changes", "query"};
 constexpr std::array<std::string_view, 5> kTools = {"commandExecution", "mcpToolCall", "fileChange",
@@ -65,7 +64,7 @@ std::optional<Signal> end_of(const json& turn) {
   const bool failed = status == "failed" && sense_of(error) == Sense::silent;
   const auto second = whole_at(turn, "completedAt");
   if (!failed && status != "completed") return std::nullopt;
-  if (!second || *second <= 0 || *second > kMaxEpochSeconds) return std::nullopt;
+  if (!second || *second <= 0 || *second > kMaxEpochMs / 1000) return std::nullopt;
   return Signal{.kind = failed ? SignalKind::turn_failed : SignalKind::turn_ended,
                 .source = std::string(kSource),
                 .detail = one_line(text_at(error, "message")),

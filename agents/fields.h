@@ -21,6 +21,8 @@ std::string id_at(const nlohmann::json& object, std::string_view key);
 const nlohmann::json& object_at(const nlohmann::json& object, std::string_view key);
 std::optional<std::int64_t> whole_at(const nlohmann::json& object, std::string_view key);
 
+constexpr std::int64_t kMaxEpochMs = 4'102'444'800'000;  // the year 2100: a later time is nonsense
+
 // One line without control characters, cut at a character's end to kMaxSignalDetail bytes.
 std::string one_line(std::string_view text);
 

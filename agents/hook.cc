@@ -61,14 +61,14 @@ void clear_name(int folder, const std::string& name) {
   ::renameat(folder, name.c_str(), folder, (name + "." + random_hex(8)).c_str());
 }
 
-// A bound datagram socket. The path is reached through its folder's descriptor, which is shorter.
+// A bound datagram socket.
 Result<UniqueFd> bind_datagram(const std::filesystem::path& path) {
   UniqueFd folder(::open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return std::unexpected(os_error("hook", path.parent_path().string(), errno));
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return std::unexpected(os_error("hook", "cannot make a socket", errno));
   const std::string name = path.filename().string();
-  const auto address = SocketAddress::of(fmt::format("/proc/self/fd/{}/{}", folder.get(), name));
+  const auto address = SocketAddress::in(folder.get(), name);
   if (!address) return fail(ErrorCode::invalid, "hook", "the name is too long");
   clear_name(folder.get(), name);
   if (::bind(socket.get(), address->get(), address->size()) != 0) {

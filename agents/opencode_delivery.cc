@@ -1,7 +1,6 @@
 #include "agents/opencode_delivery.h"
 
 #include "agents/fields.h"
-#include "agents/link_work.h"
 #include "base/json.h"
 #include "base/pause.h"
 #include "base/text.h"

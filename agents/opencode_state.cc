@@ -119,7 +119,7 @@ void OpencodeState::on_status(const json& properties) {
     work.why = one_line(text_at(status, "message"));
     work.limited = speaks_of_limit(work.why);
     const auto next = whole_at(status, "next");
-    if (next && *next > 0 && *next < kMaxOpencodeTime) work.until = from_millis(*next);
+    if (next && *next > 0 && *next < kMaxEpochMs) work.until = from_millis(*next);
   }
   set_work(session, std::move(work));
 }
@@ -289,9 +289,7 @@ Result<std::vector<Signal>> OpencodeState::snapshot(const OpencodeSnapshot& answ
   take(questions_, *questions);
   known_ = true;
   wants_snapshot_ = false;
-  last_end_ = answers.last_end;
-  settle("http", out);
-  last_end_.reset();
+  settle("http", out, answers.last_end);
   return out;
 }
 
@@ -376,7 +374,7 @@ void OpencodeState::settle_prompt(const std::string& source, Signals& out) {
   if (now) out.push_back({now->asked, source, now->detail, now->id});
 }
 
-void OpencodeState::settle(std::string_view source, Signals& out) {
+void OpencodeState::settle(std::string_view source, Signals& out, const std::optional<Signal>& last_end) {
   const std::string from(source);
   settle_prompt(from, out);
   const Summary now = summary();
@@ -402,7 +400,7 @@ void OpencodeState::settle(std::string_view source, Signals& out) {
   const bool turn_ran = before == Summary::busy || before == Summary::limited;
   const auto end = last_error_.empty() ? SignalKind::turn_ended : SignalKind::turn_failed;
   if (turn_ran && !aborted_) out.push_back({end, from, last_error_});
-  if (before == Summary::unknown && last_end_) out.push_back(*last_end_);
+  if (before == Summary::unknown && last_end) out.push_back(*last_end);
   out.push_back({SignalKind::idle, from, aborted_ ? "interrupted" : ""});
 }
 

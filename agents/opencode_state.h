@@ -37,8 +37,7 @@ struct OpencodeSnapshot {
 // Bytes on the wire: a tool's whole output is in its event. What is over kMaxJsonBytes is not parsed, which
 // would be a pause of all: the state is asked for instead.
 constexpr std::size_t kMaxOpencodeEvent = 4 * 1024 * 1024;
-constexpr std::size_t kMaxOpencodeValues = 100'000;           // of one event, or of a list of its sessions
-constexpr std::int64_t kMaxOpencodeTime = 4'102'444'800'000;  // epoch ms, the year 2100: later is nonsense
+constexpr std::size_t kMaxOpencodeValues = 100'000;  // of one event, or of a list of its sessions
 
 class OpencodeState {
  public:
@@ -102,7 +101,8 @@ class OpencodeState {
   void replace(Asked& open, Asked now);
   void add(Asked& open, Asked older) const;
   void learn(const std::string& session, Signals& out);
-  void settle(std::string_view source, Signals& out);
+  // `last_end`: how the last turn ended, for when nothing else was told yet.
+  void settle(std::string_view source, Signals& out, const std::optional<Signal>& last_end = {});
   void settle_prompt(const std::string& source, Signals& out);
   std::optional<Prompt> prompt() const;
   Summary summary() const;
@@ -121,7 +121,6 @@ class OpencodeState {
   Summary told_ = Summary::unknown;
   Work told_work_;
   std::string last_error_;
-  std::optional<Signal> last_end_;  // while a snapshot is folded
   bool known_ = false;
   bool aborted_ = false;
   bool wants_snapshot_ = false;

@@ -68,7 +68,7 @@ std::optional<Signal> opencode_last_end(std::string_view messages) {
   const json& message = newest(*answer);
   if (!message.is_object() || !is_answer(message)) return std::nullopt;
   const auto completed = whole_at(object_at(message, "time"), "completed");
-  if (!completed || *completed <= 0 || *completed > kMaxOpencodeTime) return std::nullopt;
+  if (!completed || *completed <= 0 || *completed > kMaxEpochMs) return std::nullopt;
   Signal end{.kind = SignalKind::turn_ended, .source = "http", .at = from_millis(*completed)};
   const json error = error_of(message);
   if (error.is_null()) return is_last_step(text_at(message, "finish")) ? std::optional(end) : std::nullopt;

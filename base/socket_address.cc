@@ -1,5 +1,7 @@
 #include "base/socket_address.h"
 
+#include <fmt/format.h>
+
 namespace agentmesh {
 
 std::optional<SocketAddress> SocketAddress::of(std::string_view path) {
@@ -8,6 +10,10 @@ std::optional<SocketAddress> SocketAddress::of(std::string_view path) {
   made.address_.sun_family = AF_UNIX;
   path.copy(made.address_.sun_path, path.size());
   return made;
+}
+
+std::optional<SocketAddress> SocketAddress::in(int folder, std::string_view name) {
+  return of(fmt::format("/proc/self/fd/{}/{}", folder, name));
 }
 
 std::optional<ucred> peer_of(int socket) {

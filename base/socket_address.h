@@ -14,6 +14,8 @@ class SocketAddress {
  public:
   // None: the path is empty or over kMaxSocketPath.
   static std::optional<SocketAddress> of(std::string_view path);
+  // Of what has that name in a folder that is open: shorter than the folder's own path.
+  static std::optional<SocketAddress> in(int folder, std::string_view name);
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address_); }
   socklen_t size() const { return sizeof address_; }
 

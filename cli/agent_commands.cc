@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "daemon/agent_spec.h"
 #include "daemon/crash_report.h"
+#include "tmux/tmux.h"
 
 #include <thread>
 #include <unistd.h>
@@ -26,7 +27,6 @@ constexpr std::int64_t kServePort = 3001;
 constexpr std::int64_t kMostPids = 4'194'304;  // the kernel's PID_MAX_LIMIT
 constexpr std::chrono::milliseconds kFollowPoll{250};
 constexpr std::int64_t kSomeLines = 200;
-constexpr std::int64_t kMostLines = 5'000;  // the daemon's limit of one answer
 
 Result<std::string> agent_path(const Arguments& arguments, std::string_view suffix) {
   const auto name = AgentName::parse(arguments.text("NAME"));
@@ -269,11 +269,10 @@ Result<int> print_json_text(const Result<std::string>& text) {
 Result<int> answer_permission(const Arguments& arguments, const char* verdict) {
   const auto path = agent_path(arguments, "/permission");
   if (!path) return pass(path.error());
-  const auto answer = call_json("POST", *path,
-                                {{"answer", verdict},
-                                 {"reason", arguments.text("--reason")},
-                                 {"prompt", arguments.text("--prompt")},
-                                 {"yes", arguments.has("--yes")}});
+  const auto answer = post_json(*path, {{"answer", verdict},
+                                        {"reason", arguments.text("--reason")},
+                                        {"prompt", arguments.text("--prompt")},
+                                        {"yes", arguments.has("--yes")}});
   if (!answer) return pass(answer.error());
   if (arguments.json()) {
     print(answer->dump() + "\n");
@@ -329,9 +328,8 @@ Result<int> run_start(const Arguments& arguments) {
   }
   auto settings = settings_of(arguments);
   if (!settings) return pass(settings.error());
-  const auto agent =
-      call_json("POST", "/v1/agents",
-                {{"name", name->str()}, {"settings", *settings}, {"current_folder", absolute("")}});
+  const auto agent = post_json(
+      "/v1/agents", {{"name", name->str()}, {"settings", *settings}, {"current_folder", absolute("")}});
   if (!agent) return pass(agent.error());
   if (arguments.json()) {
     print(agent->dump() + "\n");
@@ -349,7 +347,7 @@ Result<int> run_start(const Arguments& arguments) {
 Result<int> run_attach(const Arguments& arguments) {
   const auto path = agent_path(arguments, "");
   if (!path) return pass(path.error());
-  const auto agent = call_json("GET", *path, nullptr);
+  const auto agent = get_json(*path, IfDown::start);
   if (!agent) return pass(agent.error());
   return attach_to(*agent, arguments.has("--read-only"));
 }
@@ -364,7 +362,7 @@ Result<int> run_nudge(const Arguments& arguments) {
     if (!wait) return pass(wait.error());
     body["wait_ms"] = wait->count();
   }
-  const auto answer = call_json("POST", *path, body);
+  const auto answer = post_json(*path, body);
   if (!answer) return pass(answer.error());
   const std::string result = text_of(*answer, "result");
   const bool arrived = result == "delivered" || result == "queued";
@@ -393,7 +391,7 @@ Result<int> run_stop(const Arguments& arguments) {
   if (names.empty() != arguments.has("--all"))
     return fail(ErrorCode::invalid, "usage", "name the agents, or --all", "agentmesh stop --help");
   if (arguments.has("--all")) {
-    const auto agents = call_json("GET", "/v1/agents", nullptr);
+    const auto agents = get_json("/v1/agents", IfDown::start);
     if (!agents) return pass(agents.error());
     for (const json& agent : *agents) names.push_back(text_of(agent, "name"));
   }
@@ -409,7 +407,7 @@ Result<int> run_stop(const Arguments& arguments) {
 Result<int> run_restart(const Arguments& arguments) {
   const auto path = agent_path(arguments, "/restart");
   if (!path) return pass(path.error());
-  const auto agent = call_json("POST", *path, json::object());
+  const auto agent = post_json(*path, json::object());
   if (!agent) return pass(agent.error());
   print(arguments.json() ? agent->dump() + "\n"
                          : fmt::format("{} is {}\n", text_of(*agent, "name"), text_of(*agent, "status")));
@@ -419,7 +417,7 @@ Result<int> run_restart(const Arguments& arguments) {
 Result<int> run_list(const Arguments& arguments) {
   const std::string path = arguments.has("--all") ? "/v1/agents?all=1" : "/v1/agents";
   if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
-  const auto agents = call_json("GET", path, nullptr);
+  const auto agents = get_json(path, IfDown::start);
   if (!agents) return pass(agents.error());
   std::vector<Row> rows{{"NAME", "STATUS", "SINCE", "RUNNER", "RESTARTS", "INBOX", "REASON"}};
   for (const json& agent : *agents) {
@@ -444,7 +442,7 @@ Result<int> run_status(const Arguments& arguments) {
     path = *named;
   }
   if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
-  const auto answer = call_json("GET", path, nullptr);
+  const auto answer = get_json(path, IfDown::start);
   if (!answer) return pass(answer.error());
   arguments.has("NAME") ? print_agent(*answer) : print_host(*answer);
   return 0;
@@ -454,7 +452,7 @@ Result<int> run_explain(const Arguments& arguments) {
   const auto path = agent_path(arguments, "/explain");
   if (!path) return pass(path.error());
   if (arguments.json()) return print_json_text(call("GET", *path, "", IfDown::start));
-  const auto answer = call_json("GET", *path, nullptr);
+  const auto answer = get_json(*path, IfDown::start);
   if (!answer) return pass(answer.error());
   std::vector<Row> rows;
   for (const char* key : {"name", "status", "status_since", "reason", "wanted", "phase", "phase_since",
@@ -523,7 +521,8 @@ Result<int> follow_logs(const std::string& agent, std::size_t lines, bool as_jso
 Result<int> run_logs(const Arguments& arguments) {
   const auto agent = agent_path(arguments, "");
   if (!agent) return pass(agent.error());
-  const auto lines = arguments.has("--tail") ? number_of(arguments, "--tail", kMostLines) : kSomeLines;
+  const auto lines =
+      arguments.has("--tail") ? number_of(arguments, "--tail", tmux::kMaxCaptureLines) : kSomeLines;
   if (!lines) return pass(lines.error());
   const auto count = static_cast<std::size_t>(*lines);
   if (arguments.has("-f")) return follow_logs(*agent, count, arguments.json());
@@ -543,7 +542,7 @@ Result<int> run_crashes(const Arguments& arguments) {
     path += "&agent=" + name->str();
   }
   if (arguments.json()) return print_json_text(call("GET", path, "", IfDown::start));
-  const auto crashes = call_json("GET", path, nullptr);
+  const auto crashes = get_json(path, IfDown::start);
   if (!crashes) return pass(crashes.error());
   if (arguments.has("--last") || crashes->size() == 1) {
     for (const json& crash : *crashes) print(daemon::crash_text(crash));

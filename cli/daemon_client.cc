@@ -156,8 +156,8 @@ Result<std::string> call(std::string_view method, std::string path, std::string 
   return body_of(with_daemon(*where, if_down, [&] { return exchange(request, kMaxAnswer, nullptr); }));
 }
 
-Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body) {
-  return json_of(call(method, std::move(path), body.is_null() ? "" : dump_json(body), IfDown::start));
+Result<nlohmann::json> post_json(std::string path, const nlohmann::json& body) {
+  return json_of(call("POST", std::move(path), dump_json(body), IfDown::start));
 }
 
 Result<nlohmann::json> get_json(std::string path, IfDown if_down) {

@@ -26,10 +26,10 @@ Result<void> ensure_daemon(const daemon::Home& home);
 // One exchange; the body of a 2xx answer. Errors: unavailable (no daemon, and IfDown::fail), or the daemon's
 // own.
 Result<std::string> call(std::string_view method, std::string path, std::string body, IfDown if_down);
-Result<nlohmann::json> call_json(std::string_view method, std::string path, const nlohmann::json& body);
+Result<nlohmann::json> post_json(std::string path, const nlohmann::json& body);
 Result<nlohmann::json> get_json(std::string path, IfDown if_down);
 
-// `call_json` in two halves: what is asked of several agents is asked first and awaited then.
+// `post_json` in two halves: what is asked of several agents is asked first and awaited then.
 Result<SentRequest> ask(std::string_view method, std::string path, const nlohmann::json& body);
 Result<nlohmann::json> answer_to(const SentRequest& sent);
 

@@ -82,11 +82,6 @@ std::string all_of_stdin() {
   return text;
 }
 
-// A path in a folder that is open, which is shorter than the folder's own.
-std::optional<SocketAddress> address_in(const UniqueFd& folder, const std::string& name) {
-  return SocketAddress::of(fmt::format("/proc/self/fd/{}/{}", folder.get(), name));
-}
-
 struct Channel {
   UniqueFd folder;
   UniqueFd socket;
@@ -104,7 +99,7 @@ std::optional<Channel> open_channel() {
   const std::filesystem::path socket_path(path);
   UniqueFd folder(::open(socket_path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const auto daemon = address_in(folder, socket_path.filename().string());
+  const auto daemon = SocketAddress::in(folder.get(), socket_path.filename().string());
   if (!folder.valid() || !socket.valid() || !daemon) return std::nullopt;
   return Channel{std::move(folder), std::move(socket), *daemon};
 }
@@ -152,7 +147,7 @@ void wait_for_answer(const Channel& channel, json envelope, const json& hook) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   const std::string prompt = random_hex(8);
   const std::string name = "answer." + prompt;
-  const auto own = address_in(channel.folder, name);
+  const auto own = SocketAddress::in(channel.folder.get(), name);
   ::umask(0077);
   if (!own || ::bind(channel.socket.get(), own->get(), own->size()) != 0) return;
   envelope["id"] = prompt;

@@ -98,7 +98,7 @@ Result<int> run_up(const Arguments& arguments) {
   const auto where = home();
   if (!where) return pass(where.error());
   if (auto up = ensure_daemon(*where); !up) return pass(up.error());
-  const auto status = call_json("GET", "/v1/status", nullptr);
+  const auto status = get_json("/v1/status", IfDown::start);
   if (!status) return pass(status.error());
   print(arguments.json()
             ? status->dump() + "\n"
@@ -126,7 +126,7 @@ Result<int> run_down(const Arguments& arguments) {
 }
 
 Result<int> run_doctor(const Arguments& arguments) {
-  const auto findings = call_json("GET", "/v1/doctor", nullptr);
+  const auto findings = get_json("/v1/doctor", IfDown::start);
   if (!findings) return pass(findings.error());
   bool healthy = true;
   std::vector<Row> rows;

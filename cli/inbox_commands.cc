@@ -17,8 +17,8 @@ namespace {
 using nlohmann::json;
 
 Result<int> set_item(const Arguments& arguments, const char* verb) {
-  const auto item = call_json(
-      "POST", fmt::format("/v1/inbox/{}/{}", percent_encode(arguments.text("ID")), verb), json::object());
+  const auto item =
+      post_json(fmt::format("/v1/inbox/{}/{}", percent_encode(arguments.text("ID")), verb), json::object());
   if (!item) return pass(item.error());
   print(arguments.json() ? item->dump() + "\n"
                          : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
@@ -42,7 +42,7 @@ Result<int> run_send(const Arguments& arguments) {
     if (!ttl) return pass(ttl.error());
     body["ttl_s"] = ttl->count() / 1000;
   }
-  const auto item = call_json("POST", "/v1/inbox", body);
+  const auto item = post_json("/v1/inbox", body);
   if (!item) return pass(item.error());
   print(arguments.json() ? item->dump() + "\n"
                          : fmt::format("{} is {}\n", text_of(*item, "id"), text_of(*item, "state")));
@@ -52,7 +52,7 @@ Result<int> run_send(const Arguments& arguments) {
 Result<int> run_inbox(const Arguments& arguments) {
   std::string path = "/v1/inbox?all=" + std::string(arguments.has("--all") ? "1" : "0");
   if (arguments.has("NAME")) path += "&agent=" + percent_encode(arguments.text("NAME"));
-  const auto items = call_json("GET", path, nullptr);
+  const auto items = get_json(path, IfDown::start);
   if (!items) return pass(items.error());
   if (arguments.json()) {
     print(items->dump() + "\n");

@@ -31,7 +31,6 @@ constexpr Millis kMostStop{600'000};
 constexpr Millis kStopMargin{20'000};   // for the engine to remove what has ended
 constexpr Millis kStartMargin{60'000};  // create, start and pane, on a busy machine
 constexpr Millis kDefaultWait{30'000};
-constexpr int kMostLines = 5000;
 constexpr std::int64_t kEventPage = 1000;
 
 Reply ok(const json& body) { return Reply{.body = dump_json(body)}; }
@@ -348,10 +347,10 @@ class Control {
     const auto entry = entry_of(request);
     if (!entry) co_return pass(entry.error());
     const std::string tail = request.query_value("tail").value_or("200");
-    const auto lines = whole_number<int>(tail, 1, kMostLines);
+    const auto lines = whole_number<int>(tail, 1, tmux::kMaxCaptureLines);
     if (!lines) {
       co_return fail(ErrorCode::invalid, "logs",
-                     fmt::format("'{}' is not a number of lines from 1 to {}", tail, kMostLines));
+                     fmt::format("'{}' is not a number of lines from 1 to {}", tail, tmux::kMaxCaptureLines));
     }
     const auto shown = co_await text_of(**entry, *lines);
     if (!shown && shown.error().code == ErrorCode::not_found) {
