@@ -132,6 +132,8 @@ std::vector<Signal> SignFold::tell(std::optional<Decision> now) {
   std::vector<Signal> signals;
   const Sense before = sense();
   if (!now) {
+    if (asks(before) && told_by_ == Rung::screen)
+      return {};  // one that is being drawn does not answer a dialog
     if (std::exchange(told_, std::nullopt))
       signals.push_back({SignalKind::unreadable, "status", "no source tells its state"});
     return signals;
@@ -143,6 +145,7 @@ std::vector<Signal> SignFold::tell(std::optional<Decision> now) {
   if (now->sign.sense != before || asks(before) || hinders(before)) {
     signals.push_back({kind_of(now->sign.sense), source, now->sign.detail, now->sign.id, now->sign.until});
   }
+  told_by_ = now->rung;
   told_ = now->sign;
   return signals;
 }

@@ -7,9 +7,10 @@
 //   after it,
 //                           because an interruption fires no hook
 //
-// A dialog that a source shows stands, unless a better source says since then that there is none. Of the rest
-// the status file decides where there is one, else the newest word of hook and title, else the screen. A
-// limit or a missing login stands until it works again.
+// A dialog that a source shows stands, unless a better source says since then that there is none; one that
+// only the screen showed stands while the screen shows nothing. Of the rest the status file decides where
+// there is one, else the newest word of hook and title, else the screen. A limit or a missing login stands
+// until it works again.
 
 #include "agents/adapter.h"
 
@@ -80,6 +81,7 @@ class SignFold {
   std::array<Word, kRungs> words_;
   std::uint64_t order_ = 0;
   std::optional<Sign> told_;
+  Rung told_by_ = Rung::screen;
 };
 
 std::string_view to_string(Rung rung);  // "status", ...: the source of a Signal

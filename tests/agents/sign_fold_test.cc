@@ -97,6 +97,16 @@ TEST_F(SignFoldTest, AScreenAloneTellsTheState) {
   EXPECT_EQ(told(Rung::screen, Sense::idle), "idle(screen)");
 }
 
+TEST_F(SignFoldTest, AScreenThatIsBeingDrawnClosesNoDialog) {
+  told(Rung::title, Sense::unclear);
+  EXPECT_EQ(told(Rung::screen, Sense::permission), "permission_asked(screen)");
+  EXPECT_EQ(told(Rung::screen, Sense::silent), "");
+  EXPECT_EQ(fold_.sense(), Sense::permission);
+  EXPECT_EQ(told(Rung::screen, Sense::permission), "");
+  told(Rung::screen, Sense::silent);
+  EXPECT_EQ(told(Rung::screen, Sense::busy), "permission_closed(screen) busy(screen)");
+}
+
 TEST_F(SignFoldTest, LostIsToldOnce) {
   told(Rung::hook, Sense::busy);
   EXPECT_EQ(shown(fold_.lost("gone")), "unreadable(status)");
