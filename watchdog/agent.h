@@ -264,11 +264,12 @@ struct Live {
   std::optional<WallTime> stuck_since;
   std::optional<WallTime> nudged_at;
   std::optional<WallTime> waiting_since;  // stuck: a reaction is awaited for nudge_wait from here
+  std::optional<WallTime> nudge_again;    // stuck: the last nudge was not typed
   std::optional<WallTime> typing_until;   // what moves may be our own keystrokes
   std::optional<WallTime> repeated_at;    // stuck by repetition: the last repetition seen
   int repeats = 0;                        // since the nudge
   int unanswered = 0;                     // Probes since the nudge
-  bool nudge_blocked = false;             // the last nudge was not typed, on purpose
+  int nudges_blocked = 0;                 // the last ones were not typed, on purpose
   bool goes_on = false;                   // the next run is nudged once: it was ended in the middle of a turn
   Condition before_stuck = Condition::busy;
   bool oom_child = false;              // a process of this run was killed for memory

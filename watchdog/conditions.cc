@@ -16,6 +16,7 @@ void nudge(Change& c, NudgeKind kind) {
   Live& live = c.agent.live;
   live.nudged_at = c.now;
   live.waiting_since = c.now;
+  live.nudge_again.reset();
   live.typing_until = c.now + c.policy.typing_limit;
   live.repeats = 0;
   live.unanswered = 0;
@@ -47,7 +48,7 @@ void wake_looping(Change& c) {
 }
 
 void wake_stuck(Change& c) {
-  if (c.agent.live.nudge_blocked) return nudge(c, NudgeKind::keep_going);
+  if (c.agent.live.nudges_blocked > 0) return nudge(c, NudgeKind::keep_going);
   c.agent.live.repeated_at ? wake_looping(c) : ask_probe(c);
 }
 
@@ -107,7 +108,7 @@ std::optional<WallTime> signal_wake(const Agent& agent, const Policy& policy) {
   if (live.idle_since) return *live.idle_since + policy.idle_confirm;
   if (live.probe_asked) return *live.probe_asked + policy.probe_timeout;
   if (live.condition == Condition::stuck && live.waiting_since && live.pane_open) {
-    return *live.waiting_since + policy.nudge_wait;
+    return live.nudge_again.value_or(*live.waiting_since + policy.nudge_wait);
   }
   if (live.condition == Condition::rate_limited) return limit_over(agent, policy);
   if (may_get_stuck(agent) || works_unseen(agent)) return live.last_activity + policy.stuck_after;
@@ -153,7 +154,7 @@ void set_condition(Change& c, Condition condition, std::string detail) {
   live.waiting_since.reset();
   live.probe_asked.reset();
   live.repeated_at.reset();
-  live.nudge_blocked = false;
+  live.nudges_blocked = 0;
   live.unknown_told = false;
 }
 

@@ -32,6 +32,8 @@ struct Policy {
   // Stuck.
   Millis stuck_after = std::chrono::minutes{5};
   Millis nudge_wait = std::chrono::minutes{2};
+  Millis blocked_wait = std::chrono::seconds{
+      5};  // a nudge that was not typed is tried again, later each time, up to nudge_wait
   int loop_repeats = 5;
   Millis probe_timeout =
       std::chrono::seconds{45};  // longer than a probe takes, an engine that is slow included

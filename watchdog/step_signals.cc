@@ -138,6 +138,15 @@ void leave_limit(Change& c) {
   begin_stop(c, ExitReason::limit_dialog, c.policy.stop_timeout);
 }
 
+// A terminal that is still drawn takes the next nudge; a dialog may be open for hours.
+void on_blocked(Change& c) {
+  constexpr int kMostDoublings = 10;
+  Live& live = c.agent.live;
+  const Millis wait = c.policy.blocked_wait * (1 << std::min(live.nudges_blocked, kMostDoublings));
+  live.nudge_again = c.now + std::min(c.policy.nudge_wait, wait);
+  if (++live.nudges_blocked == 2) c.act(Notify{NotifyKind::nudge_blocked, "the nudge could not be typed"});
+}
+
 void show_ready(Change& c) {
   if (c.agent.phase == Phase::launching) go_up(c);
   c.agent.live.ready = true;
@@ -193,10 +202,8 @@ void handle(Change& c, const NudgeResult& event) {
   live.typing_until = c.now + c.policy.echo;
   if (live.condition != Condition::stuck) return;
   if (event.delivery == Delivery::at_limit) return leave_limit(c);
-  const bool blocked = event.delivery == Delivery::blocked;
-  if (blocked && !live.nudge_blocked)
-    c.act(Notify{NotifyKind::nudge_blocked, "the nudge could not be typed"});
-  live.nudge_blocked = blocked;
+  if (event.delivery == Delivery::blocked) return on_blocked(c);
+  live.nudges_blocked = 0;
   if (event.delivery != Delivery::delivered) return;
   live.nudged_at = c.now;
   live.waiting_since = c.now;

@@ -76,13 +76,50 @@ TEST(StuckTest, UnknownIsNeverNudgedNorRestarted) {
 TEST(StuckTest, ABlockedNudgeTellsAPersonAndNeverRestarts) {
   Drive d = busy();
   d.pass(5min);
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 12; ++i) {
     d.feed(NudgeResult{d.agent.run, Delivery::blocked});
     d.pass(2min);
   }
   EXPECT_EQ(d.count<Stop>(), 0);
   EXPECT_EQ(d.count<Notify>(), 1);
-  EXPECT_EQ(d.count<Nudge>(), 6);
+  EXPECT_EQ(d.count<Nudge>(), 13);
+}
+
+TEST(StuckTest, ANudgeThatWasBlockedIsTriedAgainSoonThenLaterEachTime) {
+  Drive d = busy();
+  d.pass(5min);
+  for (const Millis wait :
+       {Millis(5s), Millis(10s), Millis(20s), Millis(40s), Millis(80s), Millis(2min), Millis(2min)}) {
+    const int nudges = d.count<Nudge>();
+    d.feed(NudgeResult{d.agent.run, Delivery::blocked});
+    d.pass(wait - 1ms);
+    EXPECT_EQ(d.count<Nudge>(), nudges) << wait;
+    d.pass(1ms);
+    EXPECT_EQ(d.count<Nudge>(), nudges + 1) << wait;
+  }
+}
+
+TEST(StuckTest, ABlockedNudgeThatPassesIsNotTold) {
+  Drive d = busy();
+  d.pass(5min);
+  d.feed(NudgeResult{d.agent.run, Delivery::blocked});
+  d.pass(5s);
+  d.feed(NudgeResult{d.agent.run, Delivery::delivered});
+  d.pass(d.policy.nudge_wait - 1ms);
+  EXPECT_EQ(d.count<Notify>(), 0);
+  d.pass(1ms);
+  EXPECT_TRUE(d.did<Stop>()) << "it was typed and did not help";
+  EXPECT_EQ(d.count<Nudge>(), 2);
+}
+
+TEST(StuckTest, ABlockedNudgeInFlightIsNotTypedTwice) {
+  Drive d = busy();
+  d.pass(5min);
+  d.feed(NudgeResult{d.agent.run, Delivery::blocked});
+  d.pass(5s);
+  ASSERT_EQ(d.count<Nudge>(), 2);
+  d.pass(d.policy.typing_limit);
+  EXPECT_EQ(d.count<Nudge>(), 2);
 }
 
 // A busy agent at a limit that is over, whose nudge meets the dialog.
