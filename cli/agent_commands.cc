@@ -500,8 +500,9 @@ Result<int> follow_logs(const std::string& agent, std::size_t lines, bool as_jso
     const bool over = status == "stopped" || status == "failed";
     const std::size_t asked = follow.begun() ? kFollowedLines : std::max(lines, kFollowedLines);
     auto now = get_json(logs_path(agent, asked), IfDown::fail);
-    if (!now && (now.error().code != ErrorCode::not_found || (over && !follow.begun())))
-      return pass(now.error());
+    const bool gone = !now && now.error().code == ErrorCode::not_found && (follow.begun() || !over);
+    const bool hidden = !now && follow.begun() && !over && may_pass(now.error());
+    if (!now && !gone && !hidden) return pass(now.error());
     std::string news;
     if (now) {
       shown = std::move(*now);
@@ -509,7 +510,7 @@ Result<int> follow_logs(const std::string& agent, std::size_t lines, bool as_jso
       const auto number = run.is_number() ? std::optional(run.get<std::int64_t>()) : std::nullopt;
       news = follow.look(number, text_of(shown, "text"));
     }
-    if (!now || over) news += follow.rest();
+    if (gone || over) news += follow.rest();
     if (auto told = tell_new(shown, std::move(news), as_json); !told) return pass(told.error());
     if (over) return 0;
     std::this_thread::sleep_for(kFollowPoll);

@@ -74,6 +74,8 @@ Lines pick(const Lines& before, const Lines& after, Which which) {
 
 }  // namespace
 
+bool may_pass(const Error& error) { return error.code == ErrorCode::unavailable && error.stage != "daemon"; }
+
 std::string LogFollow::look(std::optional<std::int64_t> run, std::string_view text) {
   const Lines all = lines_of(text);
   const auto compared = last_of(all, kFollowedLines);

@@ -3,6 +3,8 @@
 // painted over, so lines are compared, and a line is told once it stood at two looks in a row: not each state
 // of a counter or of a sentence that still grows. Pure; it keeps the lines of the last look.
 
+#include "base/result.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +15,9 @@ namespace agentmesh::cli {
 
 // Compared of one look, from its end: what is printed between two looks and is more is not told.
 constexpr std::size_t kFollowedLines = 1'000;
+
+// One look failed, and the next may not: the daemon is there, what it asks is not there now.
+bool may_pass(const Error& error);
 
 class LogFollow {
  public:

@@ -79,5 +79,11 @@ TEST(LogFollow, NoMoreLinesAreComparedThanItsLimit) {
   EXPECT_EQ(settled(follow, numbers(100'000, 105'000)), numbers(104'000, 105'000));
 }
 
+TEST(LogFollow, AnEngineThatIsAwayMayComeBackADaemonIsNotWaitedFor) {
+  EXPECT_TRUE(may_pass(Error{ErrorCode::unavailable, "engine", "no answer", ""}));
+  EXPECT_FALSE(may_pass(Error{ErrorCode::unavailable, "daemon", "cannot be reached", ""}));
+  EXPECT_FALSE(may_pass(Error{ErrorCode::not_found, "logs", "no terminal", ""}));
+}
+
 }  // namespace
 }  // namespace agentmesh::cli
