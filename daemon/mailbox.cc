@@ -472,7 +472,9 @@ std::uint64_t Mailbox::turns_told(const AgentName& agent, RunId run) const {
 // An item's run and, unless it is delivered again, that it is being sent: on the disk before anything is
 // sent.
 Result<void> Mailbox::begin(Item& item, RunId run) {
-  item.row.told_at = parts_.clock.now();
+  // Sent before the daemon ended: its turn may have begun then.
+  const bool sent_before = item.row.progress == Progress::sending && item.row.told_at > WallTime{};
+  if (!sent_before) item.row.told_at = parts_.clock.now();
   if (auto saved = typed_into(item, run); !saved) return saved;
   if (item.row.progress == Progress::delivered) return {};
   auto saved = parts_.journal.set_progress(item.row.id, item.row.attempt, Progress::sending, "");

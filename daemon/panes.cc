@@ -47,7 +47,9 @@ Task<> Panes::open_now(const AgentName& agent, RunId run, const sandbox::AttachT
     if (pane.session == session) seen(pane);  // the others' changes are told to who reads their pictures
   }
   const auto known = panes_.find(session);
-  if (known != panes_.end() && !known->second.dead && runs_[session] == run) co_return Result<void>{};
+  const auto shown = runs_.find(session);
+  const bool of_run = shown != runs_.end() && shown->second == run;
+  if (known != panes_.end() && !known->second.dead && of_run) co_return Result<void>{};
   Result<tmux::Pane> opened = fail(ErrorCode::internal, "tmux", "no pane");
   if (known == panes_.end()) {
     opened = co_await tmux_.open(

@@ -338,6 +338,19 @@ TEST_F(MailboxTest, WhenItWasToldIsInTheJournal) {
   EXPECT_EQ(mesh_.journal->open_items()->front().told_at, mesh_.clock.now());
 }
 
+TEST_F(MailboxTest, WhatIsSentAgainAfterTheDaemonEndedWasToldThen) {
+  mesh_.agent("a", "opencode", RunId{1});
+  mesh_.item("itm_1", "a", Progress::sending, RunId{1});
+  const WallTime then = mesh_.clock.now();
+  ASSERT_TRUE(mesh_.journal->set_run("itm_1", 1, RunId{1}, then));
+  mesh_.clock.advance(Millis{60'000});
+  mesh_.load();
+  ASSERT_TRUE(mesh_.until([&] { return mesh_.progress("itm_1") == "delivered"; }));
+  EXPECT_EQ(mesh_.journal->open_items()->front().told_at, then);
+  mesh_.turn_ended("a", then + Millis{5'000});  // its turn ended while no daemon ran
+  EXPECT_TRUE(mesh_.progress("itm_1").starts_with("done"));
+}
+
 TEST_F(MailboxTest, WhatWasToldAtATimeThatIsNotKnownIsNotEndedByATurnThatNobodyHeard) {
   mesh_.agent("a", "opencode", RunId{1});
   mesh_.item("itm_1", "a", Progress::delivered, RunId{1});
