@@ -245,8 +245,8 @@ awaitable<Result<>> Core::sync() {
   if (!readable_ || state_.wants_read() || Steady::now() >= next_read_) {
     if (auto read = co_await read_threads(); !read) co_return pass(read.error());
     next_read_ = Steady::now() + times_.resync;
-    if (auto missed = state_.caught_up()) tell(std::move(*missed));
     readable_ = true;
+    if (auto missed = state_.caught_up()) tell(std::move(*missed));
     settle();
   }
   co_await join_threads();

@@ -33,6 +33,7 @@ namespace {
 
 constexpr Millis kDeltaEvery{500};       // of the pieces of a text that is being made, one is heard
 constexpr std::size_t kMethodEnd = 100;  // a message begins with its method
+constexpr Millis kMaxParsing{10'000};    // of one message: then the line is lost
 // The values are freed on the loop, wherever they were parsed.
 constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth, .values = 100'000};
 
@@ -75,6 +76,7 @@ awaitable<void> CodexRpc::run() {
     const std::size_t size = text->size();
     if (!is_one_of_many(*text)) {
       auto message = co_await parsed(std::move(*text));
+      if (!message && message.error().code == ErrorCode::unavailable) break;
       if (message && message->is_object()) take(std::move(*message));
     }
     const auto now = std::chrono::duration_cast<Millis>(Steady::now().time_since_epoch());
@@ -100,7 +102,7 @@ bool CodexRpc::is_one_of_many(std::string_view text) {
 Task<json> CodexRpc::parsed(std::string text) {
   if (text.size() <= kMaxCodexOnLoop) co_return parse_json(text, "codex", kLimits);
   const auto parsing = std::make_shared<Waiting>(executor_);
-  parsing->timer.expires_at(Steady::time_point::max());
+  parsing->timer.expires_after(kMaxParsing);
   // Not awaited in place: a cancelled line must not reach into another thread.
   spawn_logged(executor_, "codex",
                offload_.run([text = std::move(text)] { return parse_json(text, "codex", kLimits); }),

@@ -9,6 +9,7 @@
 #include <re2/re2.h>
 #include <utility>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace agentmesh::agents {
@@ -69,6 +70,24 @@ std::optional<Signal> end_of(const json& turn) {
                 .source = std::string(kSource),
                 .detail = one_line(text_at(error, "message")),
                 .at = from_millis(*second * 1000)};
+}
+
+// Appends what tells one call from another, up to `end` bytes: of a text its size and its beginning.
+void put(std::string& out, const json& value, std::size_t end) {
+  out += '\n';
+  if (out.size() >= end) return;
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    out += fmt::format("{} ", text.size());
+    out.append(text, 0, end - std::min(end, out.size()));
+  } else if (value.is_structured()) {
+    for (const auto& [key, member] : value.items()) {
+      if (out.size() >= end) return;
+      put(out += key, member, end);
+    }
+  } else {
+    out += dump_json(value);
+  }
 }
 
 std::string question_of(const json& params) {
@@ -240,7 +259,8 @@ void CodexState::item(const json& params, std::vector<Signal>& out) {
   last_tool_ = id;
   std::string input = type;
   for (const std::string_view name : kInputMembers) {
-    if (const auto found = item.find(name); found != item.end()) input += '\n' + dump_json(*found);
+    if (const auto found = item.find(name); found != item.end())
+      put(input, *found, input.size() + kMaxCodexInput);
   }
   out.push_back({SignalKind::tool_called, std::string(kSource), sha256_hex(input).substr(0, 16), id});
 }

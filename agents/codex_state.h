@@ -17,9 +17,10 @@
 
 namespace agentmesh::agents {
 
-constexpr std::size_t kMaxCodexThreads = 64;   // remembered
-constexpr std::size_t kMaxCodexRequests = 16;  // open at once
-constexpr std::size_t kMaxCodexSeen = 64;      // client ids of messages, newest
+constexpr std::size_t kMaxCodexInput = 64 * 1024;  // bytes of one member of a call that are compared
+constexpr std::size_t kMaxCodexThreads = 64;       // remembered
+constexpr std::size_t kMaxCodexRequests = 16;      // open at once
+constexpr std::size_t kMaxCodexSeen = 64;          // client ids of messages, newest
 
 // A request of the server's that a person answers.
 struct CodexRequest {

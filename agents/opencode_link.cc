@@ -242,10 +242,13 @@ awaitable<Result<OpencodeSnapshot>> Core::take_snapshot() {
     auto questions = co_await body_of("/question");
     if (!questions) co_return pass(questions.error());
     answers = {std::move(*status), std::move(*permissions), std::move(*questions)};
-    if (!readable_) answers.last_end = co_await last_end();
     answers.moved = state_.generation() != before;
     if (!answers.moved) break;
   }
+  if (readable_) co_return answers;
+  const std::uint64_t before = state_.generation();
+  answers.last_end = co_await last_end();
+  answers.moved = answers.moved || state_.generation() != before;
   co_return answers;
 }
 

@@ -62,8 +62,7 @@ OpencodeError opencode_error(const json& error) {
 
 std::optional<Signal> opencode_last_end(std::string_view messages) {
   const auto answer =
-      parse_json(messages, "opencode",
-                 {.bytes = kMaxOpencodeEvent, .depth = kMaxJsonDepth, .values = kMaxOpencodeValues});
+      parse_json(messages, "opencode", {.depth = kMaxJsonDepth, .values = kMaxOpencodeValues});
   if (!answer) return std::nullopt;
   const json& message = newest(*answer);
   if (!message.is_object() || !is_answer(message)) return std::nullopt;

@@ -253,6 +253,7 @@ TEST_F(CodexLinkTest, ALargeMessageIsParsedBesideTheLoopAndTheNextOneIsHeardAfte
   EXPECT_GT(turns, 0);
 }
 
+// What the end of the parse must not touch, only asan sees.
 TEST_F(CodexLinkTest, TheLinkMayEndWhileALargeMessageIsParsed) {
   start_idle();
   server_.tell("thread/status/changed",

@@ -319,7 +319,7 @@ TEST(CodexState, AnErrorFromBeforeIsReadFromTheLastTurn) {
 }
 
 TEST(CodexState, EqualToolCallsHaveEqualHashes) {
-  const auto hash = [](std::string_view id, std::string_view command) {
+  const auto hash = [](std::string_view id, const json& command) {
     CodexState state = joined_state();
     const auto signals = state.take(
         note("item/started", {{"threadId", "t1"},
@@ -333,6 +333,14 @@ TEST(CodexState, EqualToolCallsHaveEqualHashes) {
   EXPECT_FALSE(hash("1", "make").empty());
   EXPECT_EQ(hash("1", "make"), hash("2", "make"));
   EXPECT_NE(hash("1", "make"), hash("1", "make test"));
+  const std::string large(kMaxCodexInput, 'x');
+  EXPECT_NE(hash("1", large), hash("2", large + "y")) << "another size";
+  EXPECT_EQ(hash("1", large + "y"), hash("2", large + "z")) << "the beginning is compared";
+  const auto changes = [](const std::string& diff) {
+    return json::array({{{"path", "a"}, {"diff", diff}}, {{"path", "b"}, {"diff", "-"}}});
+  };
+  EXPECT_EQ(hash("1", changes("+")), hash("2", changes("+")));
+  EXPECT_NE(hash("1", changes("+")), hash("2", changes("-")));
 }
 
 TEST(CodexState, AMessageIsSeenByItsClientId) {

@@ -90,9 +90,9 @@ TEST(OpencodeTurn, WhereItIsNotCertainItSaysNothing) {
 
 TEST(OpencodeTurn, ALargeAnswerIsReadAndOneBeyondTheLimitSaysNothing) {
   json large = answer();
-  large[0]["parts"] = json::array({{{"type", "text"}, {"text", std::string(kMaxJsonBytes, 'x')}}});
+  large[0]["parts"] = json::array({{{"type", "text"}, {"text", std::string(kMaxJsonBytes / 2, 'x')}}});
   EXPECT_TRUE(end_of(large));
-  large[0]["parts"][0]["text"] = std::string(5 * kMaxJsonBytes, 'x');
+  large[0]["parts"][0]["text"] = std::string(kMaxJsonBytes, 'x');
   EXPECT_FALSE(end_of(large));
   large[0]["parts"] = json(std::vector<int>(200'000, 1));
   EXPECT_FALSE(end_of(large));
