@@ -52,8 +52,11 @@ std::vector<Signal> SignFold::told(Rung rung, Sign sign) {
   if (rung != Rung::hook && word.sign == sign && !seen_again) return {};
   const bool only_detail =
       rung != Rung::hook && !seen_again && word.sign.sense == sign.sense && !asks(sign.sense);
+  if (!only_detail) {
+    word.before = word.sign.sense;
+    word.before_order = std::exchange(word.order, ++order_);
+  }
   word.sign = std::move(sign);
-  if (!only_detail) word.order = ++order_;
   return tell(decide());
 }
 
@@ -78,6 +81,14 @@ std::uint64_t SignFold::newest(Sense sense) const {
   return order;
 }
 
+// A title that tells only now that the turn has begun in which a hook asks: hooks are faster.
+bool SignFold::comes_late(Rung rung, const Word& asking) const {
+  const Word& title = word(rung);
+  const bool rested = title.before == Sense::quiet || title.before == Sense::idle;
+  return rung == Rung::title && title.sign.sense == Sense::busy && rested &&
+         title.before_order < asking.order;
+}
+
 std::optional<SignFold::Decision> SignFold::dialog() const {
   for (const Rung rung : kAll) {
     const Word& asking = word(rung);
@@ -88,7 +99,8 @@ std::optional<SignFold::Decision> SignFold::dialog() const {
       const Sense sense = word(other).sign.sense;
       const bool may = rung == Rung::hook ? other != rung && (other != Rung::screen || sense == Sense::idle)
                                           : other < rung;
-      return may && works(sense) && word(other).order > asking.order;
+      const bool later = word(other).order > asking.order && !comes_late(other, asking);
+      return may && works(sense) && later;
     });
     if (!denied) return Decision{asking.sign, rung};
   }

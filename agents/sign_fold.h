@@ -65,6 +65,8 @@ class SignFold {
   struct Word {
     Sign sign;
     std::uint64_t order = 0;  // of its last change; 0: never
+    Sense before = Sense::silent;
+    std::uint64_t before_order = 0;
   };
   struct Decision {
     Sign sign;
@@ -73,6 +75,7 @@ class SignFold {
   const Word& word(Rung rung) const { return words_[static_cast<std::size_t>(rung)]; }
   std::optional<Decision> decide() const;
   std::optional<Decision> dialog() const;
+  bool comes_late(Rung rung, const Word& asking) const;
   std::optional<Decision> hindrance() const;
   std::optional<Decision> work() const;
   std::uint64_t newest(Sense sense) const;

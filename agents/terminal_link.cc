@@ -303,8 +303,9 @@ class TerminalLink final : public Link {
   void shown_gone(Rung rung) {
     told_prompt_.clear();
     if (!by_hooks() || prompts_.front() == nullptr || rung == Rung::hook) return;
-    if (rung == Rung::screen) return release(prompts_.take_all());
+    if (rung == Rung::screen) release(prompts_.take_all());
     if (rung == Rung::title) release(prompts_.take_id(std::string(prompts_.front()->id)));
+    if (prompts_.front() == nullptr) return take(Rung::hook, Sign{});  // not told again without its prompt
     tell_shown();
   }
 

@@ -107,6 +107,15 @@ TEST_F(SignFoldTest, AScreenThatIsBeingDrawnClosesNoDialog) {
   EXPECT_EQ(told(Rung::screen, Sense::busy), "permission_closed(screen) busy(screen)");
 }
 
+TEST_F(SignFoldTest, ATitleThatTellsTheTurnsBeginLateClosesNoDialog) {
+  told(Rung::title, Sense::quiet);
+  told(Rung::hook, Sense::busy);
+  EXPECT_EQ(asked(Rung::hook, "7"), "permission_asked(hook)");
+  EXPECT_EQ(told(Rung::title, Sense::busy), "") << "it began before";
+  EXPECT_EQ(told(Rung::title, Sense::unclear), "");
+  EXPECT_EQ(told(Rung::title, Sense::busy), "permission_closed(title) busy(title)") << "a person answered";
+}
+
 TEST_F(SignFoldTest, LostIsToldOnce) {
   told(Rung::hook, Sense::busy);
   EXPECT_EQ(shown(fold_.lost("gone")), "unreadable(status)");
