@@ -203,7 +203,7 @@ awaitable<void> Core::line_loop() {
     auto socket = co_await connect_();
     if (closed_) co_return;
     if (socket) {
-      rpc_ = CodexRpc::over(context_.executor, std::move(*socket), context_.offload,
+      rpc_ = CodexRpc::over(context_.executor, std::move(*socket), context_.offload, times_.parse,
                             [weak = weak_from_this()](const json& message) {
                               if (const auto self = weak.lock()) self->hear(message);
                             });

@@ -17,6 +17,7 @@ namespace agentmesh::agents {
 
 struct CodexTimes {
   Millis answer{5'000};     // of a request
+  Millis parse{10'000};     // of one message: then the line is lost
   Millis first_retry{250};  // after the line was lost; doubles
   Millis max_retry{5'000};
   Millis resync{60'000};  // a whole reading although nothing seemed missed

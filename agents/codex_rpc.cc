@@ -33,7 +33,6 @@ namespace {
 
 constexpr Millis kDeltaEvery{500};       // of the pieces of a text that is being made, one is heard
 constexpr std::size_t kMethodEnd = 100;  // a message begins with its method
-constexpr Millis kMaxParsing{10'000};    // of one message: then the line is lost
 // The values are freed on the loop, wherever they were parsed.
 constexpr JsonLimits kLimits{.bytes = kMaxCodexMessage, .depth = kMaxJsonDepth, .values = 100'000};
 
@@ -58,14 +57,18 @@ struct CodexRpc::Waiting {
 
 std::shared_ptr<CodexRpc> CodexRpc::over(boost::asio::any_io_executor executor,
                                          std::shared_ptr<net::WebSocket> socket, Offload& offload,
-                                         Sink sink) {
+                                         Millis max_parsing, Sink sink) {
   return std::shared_ptr<CodexRpc>(
-      new CodexRpc(std::move(executor), std::move(socket), offload, std::move(sink)));
+      new CodexRpc(std::move(executor), std::move(socket), offload, max_parsing, std::move(sink)));
 }
 
 CodexRpc::CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::WebSocket> socket,
-                   Offload& offload, Sink sink)
-    : executor_(std::move(executor)), socket_(std::move(socket)), offload_(offload), sink_(std::move(sink)) {}
+                   Offload& offload, Millis max_parsing, Sink sink)
+    : executor_(std::move(executor)),
+      socket_(std::move(socket)),
+      offload_(offload),
+      max_parsing_(max_parsing),
+      sink_(std::move(sink)) {}
 
 awaitable<void> CodexRpc::run() {
   const auto self = shared_from_this();
@@ -102,7 +105,7 @@ bool CodexRpc::is_one_of_many(std::string_view text) {
 Task<json> CodexRpc::parsed(std::string text) {
   if (text.size() <= kMaxCodexOnLoop) co_return parse_json(text, "codex", kLimits);
   const auto parsing = std::make_shared<Waiting>(executor_);
-  parsing->timer.expires_after(kMaxParsing);
+  parsing->timer.expires_after(max_parsing_);
   // Not awaited in place: a cancelled line must not reach into another thread.
   spawn_logged(executor_, "codex",
                offload_.run([text = std::move(text)] { return parse_json(text, "codex", kLimits); }),
@@ -221,8 +224,13 @@ json codex_turn(const std::string& thread, const Message& message, Permissions p
 Result<json> codex_reply(const CodexRequest& request, PermissionAnswer answer) {
   const bool allow = answer != PermissionAnswer::deny;
   if (request.method == "item/permissions/requestApproval") {
+    if (!allow) return json{{"permissions", json::object()}, {"scope", "turn"}};
     auto asked = parse_json(request.permissions, "codex");
-    return json{{"permissions", allow && asked ? std::move(*asked) : json::object()}, {"scope", "turn"}};
+    if (!asked) {
+      return fail(ErrorCode::invalid, "answer", "it asks for more than can be allowed from here",
+                  "agentmesh attach");
+    }
+    return json{{"permissions", std::move(*asked)}, {"scope", "turn"}};
   }
   if (request.method == "item/commandExecution/requestApproval" ||
       request.method == "item/fileChange/requestApproval") {

@@ -27,8 +27,10 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   // Notifications and requests of the server's; never an answer.
   using Sink = std::function<void(const nlohmann::json&)>;
 
+  // A message that is not parsed within `max_parsing` ends the line.
   static std::shared_ptr<CodexRpc> over(boost::asio::any_io_executor executor,
-                                        std::shared_ptr<net::WebSocket> socket, Offload& offload, Sink sink);
+                                        std::shared_ptr<net::WebSocket> socket, Offload& offload,
+                                        Millis max_parsing, Sink sink);
 
   // Reads until the connection ends; then every call that waits fails.
   boost::asio::awaitable<void> run();
@@ -46,7 +48,7 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   struct Waiting;
 
   CodexRpc(boost::asio::any_io_executor executor, std::shared_ptr<net::WebSocket> socket, Offload& offload,
-           Sink sink);
+           Millis max_parsing, Sink sink);
   Task<nlohmann::json> parsed(std::string text);
   void take(nlohmann::json message);
   bool is_one_of_many(std::string_view text);
@@ -54,6 +56,7 @@ class CodexRpc : public std::enable_shared_from_this<CodexRpc> {
   boost::asio::any_io_executor executor_;
   std::shared_ptr<net::WebSocket> socket_;
   Offload& offload_;
+  Millis max_parsing_;
   Sink sink_;
   std::map<std::int64_t, std::shared_ptr<Waiting>> waiting_;
   std::chrono::steady_clock::time_point next_delta_{};

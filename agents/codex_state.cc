@@ -90,6 +90,36 @@ void put(std::string& out, const json& value, std::size_t end) {
   }
 }
 
+// Of a request; empty when it is none that is kept.
+std::string rpc_id(const json& id) {
+  const bool fits =
+      id.is_number_integer() || (id.is_string() && id.get_ref<const std::string&>().size() <= kMaxIdBytes);
+  std::string text = fits ? dump_json(id) : std::string();
+  return text.size() <= kMaxIdBytes ? text : std::string();
+}
+
+bool fits(const json& value, std::size_t& left) {
+  constexpr std::size_t kValueBytes = 8;
+  std::size_t bytes = kValueBytes;
+  if (value.is_string()) bytes += value.get_ref<const std::string&>().size();
+  if (bytes > left) return false;
+  left -= bytes;
+  if (!value.is_structured()) return true;
+  return std::ranges::all_of(value.items(), [&](const auto& item) {
+    const std::size_t name = value.is_object() ? item.key().size() : 0;
+    if (name > left) return false;
+    left -= name;
+    return fits(item.value(), left);
+  });
+}
+
+// Whole or not at all: a part of what is asked for may allow more than the whole.
+std::string permissions_of(const json& params) {
+  const json& permissions = object_at(params, "permissions");
+  std::size_t left = kMaxCodexPermissions;
+  return fits(permissions, left) ? dump_json(permissions) : std::string();
+}
+
 std::string question_of(const json& params) {
   for (const json& question : list_at(params, "questions")) return text_at(question, "question");
   return text_at(params, "message");
@@ -270,14 +300,13 @@ void CodexState::item(const json& params, std::vector<Signal>& out) {
 void CodexState::asked(const json& message) {
   const json& params = object_at(message, "params");
   const json& id = message["id"];
-  CodexRequest request{.rpc_id = dump_json(id),
+  CodexRequest request{.rpc_id = rpc_id(id),
                        .method = text_at(message, "method"),
                        .thread = id_at(params, "threadId"),
-                       .permissions = dump_json(object_at(params, "permissions"))};
+                       .permissions = permissions_of(params)};
   const bool for_person = is_approval(request) || request.method.ends_with("requestUserInput") ||
                           request.method.ends_with("elicitation/request");
-  const bool fits = (id.is_number_integer() || id.is_string()) && request.rpc_id.size() <= kMaxIdBytes;
-  if (!for_person || !fits) return;
+  if (!for_person || request.rpc_id.empty()) return;
   std::string about = id_at(params, "approvalId");
   if (about.empty()) about = id_at(params, "itemId");
   if (about.empty()) about = "request";
@@ -295,8 +324,7 @@ void CodexState::asked(const json& message) {
 void CodexState::resolved(const json& params) {
   const auto id = params.find("requestId");
   if (id == params.end()) return;
-  std::erase_if(requests_,
-                [&, text = dump_json(*id)](const CodexRequest& old) { return old.rpc_id == text; });
+  std::erase_if(requests_, [text = rpc_id(*id)](const CodexRequest& old) { return old.rpc_id == text; });
 }
 
 const CodexRequest* CodexState::request(std::string_view id) const {

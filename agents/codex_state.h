@@ -17,10 +17,11 @@
 
 namespace agentmesh::agents {
 
-constexpr std::size_t kMaxCodexInput = 64 * 1024;  // bytes of one member of a call that are compared
-constexpr std::size_t kMaxCodexThreads = 64;       // remembered
-constexpr std::size_t kMaxCodexRequests = 16;      // open at once
-constexpr std::size_t kMaxCodexSeen = 64;          // client ids of messages, newest
+constexpr std::size_t kMaxCodexInput = 64 * 1024;        // bytes of one member of a call that are compared
+constexpr std::size_t kMaxCodexPermissions = 64 * 1024;  // about: names, texts and values
+constexpr std::size_t kMaxCodexThreads = 64;             // remembered
+constexpr std::size_t kMaxCodexRequests = 16;            // open at once
+constexpr std::size_t kMaxCodexSeen = 64;                // client ids of messages, newest
 
 // A request of the server's that a person answers.
 struct CodexRequest {
@@ -29,7 +30,7 @@ struct CodexRequest {
   std::string id;  // of the prompt, for people and for answers
   std::string thread;
   std::string detail;
-  std::string permissions;  // as JSON: those that are asked for, where a request names some
+  std::string permissions;  // as JSON: those that are asked for, where a request names some; empty: too many
 };
 
 class CodexState {

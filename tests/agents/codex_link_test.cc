@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <map>
 
 #include <boost/asio/co_spawn.hpp>
@@ -136,6 +137,9 @@ class FakeSocket final : public net::WebSocket {
   bool open_ = true;
 };
 
+// A message of a size at which parsing it on the loop would be a pause.
+constexpr std::size_t kLarge = 4 * kMaxCodexOnLoop;
+
 class CodexLinkTest : public testing::Test {
  protected:
   void TearDown() override {
@@ -143,7 +147,7 @@ class CodexLinkTest : public testing::Test {
     io_.restart();
     io_.run_for(std::chrono::milliseconds{5});
   }
-  void start(Conversation conversation = Conversation::fresh) {
+  void start(CodexTimes times = kQuick) {
     LinkContext context{.executor = io_.get_executor(),
                         .http = http_,
                         .clock = clock_,
@@ -152,20 +156,26 @@ class CodexLinkTest : public testing::Test {
                         .home = {},
                         .http_port = 0,
                         .http_password = {},
-                        .conversation = conversation,
+                        .conversation = Conversation::fresh,
                         .session_id = ""};
     link_ = make_codex_link(
-        std::move(context), [this](Signal signal) { signals_.push_back(std::move(signal)); },
+        std::move(context),
+        [this](Signal signal) {
+          signals_.push_back(signal);
+          if (on_signal_) on_signal_(signal);
+        },
         [this]() -> Task<std::shared_ptr<net::WebSocket>> {
           if (!server_.up) co_return fail(ErrorCode::unavailable, "websocket", "nobody listens");
           server_.out.clear();
-          co_return std::make_shared<FakeSocket>(io_.get_executor(), server_);
+          auto socket = std::make_shared<FakeSocket>(io_.get_executor(), server_);
+          socket_ = socket;
+          co_return socket;
         },
-        kQuick);
+        times);
     ASSERT_TRUE(link_->start());
   }
-  void start_idle() {
-    start();
+  void start_idle(CodexTimes times = kQuick) {
+    start(times);
     ASSERT_TRUE(until([this] { return told(SignalKind::idle); }));
   }
 
@@ -200,6 +210,12 @@ class CodexLinkTest : public testing::Test {
         link_->deliver({.id = "msg_1", .text = std::move(text), .limit = limit, .attempt = attempt}));
   }
 
+  // A turn runs, in a message with that many bytes more.
+  void tell_large(std::size_t more) {
+    server_.tell("thread/status/changed", {{"threadId", "t1"},
+                                           {"status", {{"type", "active"}, {"activeFlags", json::array()}}},
+                                           {"more", std::string(more, 'x')}});
+  }
   json approval() {
     return {{"method", "item/commandExecution/requestApproval"},
             {"id", 0},
@@ -217,7 +233,9 @@ class CodexLinkTest : public testing::Test {
   Offload offload_;
   ManualClock clock_;
   FakeServer server_;
+  std::weak_ptr<FakeSocket> socket_;  // the newest
   std::vector<Signal> signals_;
+  std::function<void(const Signal&)> on_signal_;
   std::unique_ptr<Link> link_;
 };
 
@@ -231,15 +249,10 @@ TEST_F(CodexLinkTest, ItIsReadyWhenItsConversationWasRead) {
   EXPECT_TRUE(until([this] { return told(SignalKind::busy); }));
 }
 
-// A message of a size at which parsing it on the loop would be a pause.
-constexpr std::size_t kLarge = 4 * kMaxCodexOnLoop;
-
 TEST_F(CodexLinkTest, ALargeMessageIsParsedBesideTheLoopAndTheNextOneIsHeardAfterIt) {
   start_idle();
   signals_.clear();
-  server_.tell("thread/status/changed", {{"threadId", "t1"},
-                                         {"status", {{"type", "active"}, {"activeFlags", json::array()}}},
-                                         {"more", std::string(kLarge, 'x')}});
+  tell_large(kLarge);
   server_.change("idle");
   int turns = 0;  // of the loop, between the large message's arrival and what it tells
   std::function<void()> turn = [&] {
@@ -253,17 +266,51 @@ TEST_F(CodexLinkTest, ALargeMessageIsParsedBesideTheLoopAndTheNextOneIsHeardAfte
   EXPECT_GT(turns, 0);
 }
 
-// What the end of the parse must not touch, only asan sees.
+// Both threads are busy for as long as it lives: nothing is parsed beside the loop.
+class HeldOffload {
+ public:
+  HeldOffload(boost::asio::io_context& io, Offload& offload) {
+    for (int i = 0; i < 2; ++i) {
+      boost::asio::co_spawn(io, offload.run([end = end_] {
+        end.wait();
+        return 0;
+      }),
+                            boost::asio::detached);
+    }
+    io.restart();
+    io.poll();
+  }
+
+ private:
+  std::promise<void> held_;  // its end ends the wait
+  std::shared_future<void> end_ = held_.get_future().share();
+};
+
+TEST_F(CodexLinkTest, AMessageThatIsNotParsedInTimeEndsTheLine) {
+  CodexTimes times = kQuick;
+  times.parse = Millis{5};
+  start_idle(times);
+  const HeldOffload held(io_, offload_);
+  tell_large(kMaxCodexOnLoop);
+  ASSERT_TRUE(until([this] { return server_.sent("initialize") == 2; }));
+  signals_.clear();
+  server_.change("active");
+  EXPECT_TRUE(until([this] { return told(SignalKind::busy); })) << "the new line is heard";
+}
+
 TEST_F(CodexLinkTest, TheLinkMayEndWhileALargeMessageIsParsed) {
   start_idle();
-  server_.tell("thread/status/changed",
-               {{"threadId", "t1"}, {"status", "active"}, {"more", std::string(kLarge, 'x')}});
-  ASSERT_TRUE(until([this] { return server_.out.empty(); }));
-  const std::size_t before = signals_.size();
-  link_.reset();
-  io_.restart();
-  io_.run_for(std::chrono::milliseconds{5});
-  EXPECT_EQ(signals_.size(), before);
+  ASSERT_TRUE(until([this] { return link_->session_id().has_value(); }));
+  signals_.clear();
+  {
+    const HeldOffload held(io_, offload_);
+    tell_large(kMaxCodexOnLoop);
+    ASSERT_TRUE(until([this] { return server_.out.empty(); }));
+    link_.reset();
+    EXPECT_TRUE(until([this] { return socket_.expired(); }, Millis{2'000})) << "its end waits for the parse";
+  }
+  until([this] { return !signals_.empty(); }, Millis{20});
+  EXPECT_TRUE(signals_.empty());
 }
 
 TEST_F(CodexLinkTest, ItsServerTellsTheVersion) {
@@ -297,6 +344,23 @@ TEST_F(CodexLinkTest, ANewDaemonIsToldHowTheLastTurnEnded) {
   EXPECT_LT(end, last(SignalKind::idle));
   ASSERT_TRUE(until([this] { return link_->session_id().has_value(); }));
   EXPECT_EQ(server_.sent("thread/turns/list"), 1);
+}
+
+TEST_F(CodexLinkTest, WhoIsToldOfAnUnheardEndCanDeliverAtOnce) {
+  server_.turns = ended_at(1'795'539'813);
+  std::optional<Delivery> done;
+  on_signal_ = [&](const Signal& signal) {
+    if (signal.kind != SignalKind::turn_ended) return;
+    boost::asio::co_spawn(
+        io_,
+        [&]() -> awaitable<void> {
+          done = *co_await link_->deliver({.id = "msg_1", .text = "hello", .limit = Millis{200}});
+        },
+        boost::asio::detached);
+  };
+  start();
+  ASSERT_TRUE(until([&] { return done.has_value(); }));
+  EXPECT_EQ(done->result, DeliveryResult::delivered) << done->why;
 }
 
 TEST_F(CodexLinkTest, ATurnThatRunsStillIsToldWhenItEnds) {

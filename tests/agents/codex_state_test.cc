@@ -1,6 +1,7 @@
 #include "agents/codex_state.h"
 
 #include "agents/codex_rpc.h"
+#include "agents/fields.h"
 
 #include <algorithm>
 
@@ -343,6 +344,38 @@ TEST(CodexState, EqualToolCallsHaveEqualHashes) {
   EXPECT_NE(hash("1", changes("+")), hash("2", changes("-")));
 }
 
+TEST(CodexState, PermissionsThatAreTooManyAreNotKeptInPart) {
+  const auto kept = [](json permissions) {
+    CodexState state = joined_state();
+    state.take(status("t1", "active", {"waitingOnApproval"}), kNow);
+    json message =
+        note("item/permissions/requestApproval",
+             {{"threadId", "t1"}, {"itemId", "i"}, {"permissions", {{"write", std::move(permissions)}}}});
+    message["id"] = 1;
+    state.take(message, kNow);
+    const CodexRequest* request = state.request("i-1");
+    return request == nullptr ? "no request" : request->permissions;
+  };
+  EXPECT_EQ(kept({"/a", "/b"}), R"({"write":["/a","/b"]})");
+  EXPECT_EQ(kept(std::string(kMaxCodexPermissions, '/')), "");
+  EXPECT_EQ(kept(json::array_t(kMaxCodexPermissions / 8, 1)), "");
+  EXPECT_EQ(kept({{std::string(kMaxCodexPermissions, '/'), 1}}), "");
+}
+
+TEST(CodexState, ARequestWhoseIdIsTooLongIsNotKept) {
+  const auto keeps = [](json id) {
+    CodexState state = joined_state();
+    state.take(status("t1", "active", {"waitingOnApproval"}), kNow);
+    json message = note("item/commandExecution/requestApproval", {{"threadId", "t1"}, {"itemId", "i"}});
+    message["id"] = std::move(id);
+    state.take(message, kNow);
+    return state.request("i-x") != nullptr ||
+           state.request("i-" + std::string(kMaxIdBytes + 1, 'x')) != nullptr;
+  };
+  EXPECT_TRUE(keeps("x"));
+  EXPECT_FALSE(keeps(std::string(kMaxIdBytes + 1, 'x')));
+}
+
 TEST(CodexState, AMessageIsSeenByItsClientId) {
   CodexState state = joined_state();
   state.take(note("item/started", {{"threadId", "t1"},
@@ -409,6 +442,9 @@ TEST(CodexReply, IsInTheFormOfItsRequest) {
   request.method = "item/permissions/requestApproval";
   request.permissions = R"({"network":true})";
   EXPECT_EQ((*codex_reply(request, PermissionAnswer::allow_once))["permissions"]["network"], true);
+  EXPECT_TRUE((*codex_reply(request, PermissionAnswer::deny))["permissions"].empty());
+  request.permissions = {};
+  EXPECT_FALSE(codex_reply(request, PermissionAnswer::allow_once)) << "it is not known what would be allowed";
   EXPECT_TRUE((*codex_reply(request, PermissionAnswer::deny))["permissions"].empty());
   request.method = "execCommandApproval";
   EXPECT_FALSE(codex_reply(request, PermissionAnswer::allow_once));

@@ -55,6 +55,7 @@ class FakeOpencode final : public OpencodeApi {
   int newest_reads = 0;
   std::vector<std::string> posts;
   std::function<void()> on_status_read;
+  std::function<void()> on_newest_read;
   std::string held_path;  // a GET of it is answered when this has changed
   int status_reads = 0;
   int streams = 0;
@@ -123,6 +124,7 @@ class FakeOpencode final : public OpencodeApi {
   }
   ApiAnswer newest_of(const std::string& session) {
     ++newest_reads;
+    if (on_newest_read) std::exchange(on_newest_read, nullptr)();
     const auto found = newest.find(session);
     if (found == newest.end()) return ApiAnswer{404, "{}"};
     return ApiAnswer{200, json::array({{{"info", found->second}}}).dump()};
@@ -315,6 +317,31 @@ TEST_F(OpencodeLinkTest, ATurnThatEndedWhileTheLineWasDownIsTold) {
   ++opencode_->stream;
   ASSERT_TRUE(run_until([&] { return saw("idle"); }));
   EXPECT_EQ(kinds(), (Kinds{"ready", "busy", "unreadable", "turn_ended", "idle"}));
+}
+
+TEST_F(OpencodeLinkTest, HoweverOftenTheStateIsReadAgainTheNewestMessageIsAskedForOnce) {
+  int moves = 0;
+  std::function<void()> move = [&] {
+    if (++moves > 3) return;
+    opencode_->tell("permission.asked", {{"id", "per_" + std::to_string(moves)}});
+    opencode_->on_status_read = move;
+  };
+  opencode_->on_status_read = move;
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("ready"); }));
+  EXPECT_EQ(opencode_->status_reads, 3);
+  EXPECT_EQ(opencode_->newest_reads, 1);
+}
+
+TEST_F(OpencodeLinkTest, AStateThatChangesWhileTheNewestMessageIsReadIsNotReplacedByAnOlderOne) {
+  opencode_->on_newest_read = [&] {
+    opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+    opencode_->tell("session.status", {{"sessionID", "ses_1"}, {"status", {{"type", "busy"}}}});
+  };
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return opencode_->status_reads == 2; })) << "it looks again soon";
+  EXPECT_TRUE(saw("busy"));
+  EXPECT_FALSE(saw("idle"));
 }
 
 TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
