@@ -269,14 +269,14 @@ TEST_F(ControlTmuxReal, IdlePanesCostNothing) {
   for (int i = 0; i < 20; ++i) open("p" + std::to_string(i), kIdle);
   const pid_t server = wait(tmux->ensure()).value().pid;
   eventually(Millis{1500}, [] { return false; });
-  const auto server_before = ticks(server);
-  const auto ours_before = ticks(::getpid());
+  const Work server_before = work_of(server);
+  const Work ours_before = work_of(::getpid());
   context.restart();
   context.run_for(Millis{3000});
-  EXPECT_LE(ticks(server).first - server_before.first, 3) << "of 300 ticks";
-  EXPECT_LE(ticks(::getpid()).first - ours_before.first, 1);
-  EXPECT_EQ(ticks(server).second, server_before.second);
-  EXPECT_EQ(ticks(::getpid()).second, ours_before.second);
+  EXPECT_LE(work_of(server).ticks - server_before.ticks, 3) << "of 300 ticks";
+  EXPECT_LE(work_of(::getpid()).ticks - ours_before.ticks, 1);
+  EXPECT_EQ(work_of(server).faults, server_before.faults);
+  EXPECT_EQ(work_of(::getpid()).faults, ours_before.faults);
 }
 
 TEST_F(ControlTmuxReal, ManyCallsAtOnceAreAnsweredInOrder) {

@@ -33,10 +33,10 @@ struct HostileReal : ServerFixture {
   }
   // Ticks of 10 ms that a process uses in a time.
   long used(pid_t pid, Millis time) {
-    const long before = ticks(pid).first;
+    const long before = work_of(pid).ticks;
     context.restart();
     context.run_for(time);
-    return ticks(pid).first - before;
+    return work_of(pid).ticks - before;
   }
   pid_t server() { return wait(tmux->ensure()).value().pid; }
 };

@@ -99,11 +99,15 @@ struct ServerFixture : testing::Test {
     return text.substr(0, text.find_last_not_of('\n') + 1);
   }
 
-  // Clock ticks (10 ms) of a process, and of the children it waited for.
-  static std::pair<long, long> ticks(pid_t pid) {
-    std::istringstream fields(read("/proc/" + std::to_string(pid) + "/stat"));
-    std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
-    return {std::stol(all.at(13)) + std::stol(all.at(14)), std::stol(all.at(15)) + std::stol(all.at(16))};
+  struct Work {
+    long ticks;   // of CPU time, 10 ms each
+    long faults;  // of children that were waited for: each has some
+  };
+  static Work work_of(pid_t pid) {
+    const std::string stat = read("/proc/" + std::to_string(pid) + "/stat");
+    std::istringstream fields(stat.substr(stat.rfind(')') + 2));  // its name may have spaces in it
+    const std::vector<std::string> all{std::istream_iterator<std::string>(fields), {}};
+    return {.ticks = std::stol(all.at(11)) + std::stol(all.at(12)), .faults = std::stol(all.at(8))};
   }
 
   static std::string read(const std::filesystem::path& path) {
