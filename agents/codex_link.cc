@@ -308,7 +308,9 @@ awaitable<Core::Found> Core::find_message(std::string thread, std::string id, in
     if (!rpc) co_return Found::unknown;
     const auto listed = co_await rpc->call("thread/items/list", params, times_.answer);
     // A conversation that nothing was said in cannot be listed.
-    if (!listed) co_return state_.is_joined(thread) ? Found::unknown : Found::no;
+    const bool is_refused = !listed && listed.error().code == ErrorCode::denied;
+    if (is_refused && !state_.is_joined(thread)) co_return Found::no;
+    if (!listed) co_return Found::unknown;
     for (const json& entry : codex_list(*listed)) {
       if (text_at(object_at(entry, "item"), "clientId") == id) co_return Found::yes;
     }

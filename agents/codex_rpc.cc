@@ -227,7 +227,7 @@ Result<json> codex_reply(const CodexRequest& request, PermissionAnswer answer) {
     if (!allow) return json{{"permissions", json::object()}, {"scope", "turn"}};
     auto asked = parse_json(request.permissions, "codex");
     if (!asked) {
-      return fail(ErrorCode::invalid, "answer", "it asks for more than can be allowed from here",
+      return fail(ErrorCode::denied, "answer", "it asks for more than can be allowed from here",
                   "agentmesh attach");
     }
     return json{{"permissions", std::move(*asked)}, {"scope", "turn"}};
@@ -236,7 +236,7 @@ Result<json> codex_reply(const CodexRequest& request, PermissionAnswer answer) {
       request.method == "item/fileChange/requestApproval") {
     return json{{"decision", allow ? "accept" : "decline"}};
   }
-  return fail(ErrorCode::invalid, "answer", "only a person can answer this", "agentmesh attach");
+  return fail(ErrorCode::denied, "answer", "only a person can answer this", "agentmesh attach");
 }
 
 }  // namespace agentmesh::agents

@@ -75,7 +75,7 @@ const nlohmann::json& codex_list(const nlohmann::json& answer);
 // with: it gets those of this run, for this turn and those after it.
 nlohmann::json codex_turn(const std::string& thread, const Message& message, Permissions permissions);
 
-// What answers a request for permission. Errors: invalid (a kind that only a person can answer).
+// What answers a request for permission. Errors: denied (only a person can answer it: no keys either).
 Result<nlohmann::json> codex_reply(const CodexRequest& request, PermissionAnswer answer);
 
 }  // namespace agentmesh::agents

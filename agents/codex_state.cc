@@ -83,7 +83,8 @@ void put(std::string& out, const json& value, std::size_t end) {
   } else if (value.is_structured()) {
     for (const auto& [key, member] : value.items()) {
       if (out.size() >= end) return;
-      put(out += key, member, end);
+      out.append(key, 0, end - out.size());
+      put(out, member, end);
     }
   } else {
     out += dump_json(value);

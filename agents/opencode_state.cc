@@ -131,7 +131,10 @@ void OpencodeState::set_work(const std::string& session, std::optional<Work> wor
   }
   const auto found = work_.find(session);
   if (!work) {
-    if (found == work_.end()) return;
+    if (found == work_.end()) {
+      if (!known_) ++generation_;  // the answer that is waited for may be from before
+      return;
+    }
     work_.erase(found);
     // An interrupted turn takes its prompts with it, and does not say so.
     if (!permissions_.empty() || !questions_.empty()) wants_snapshot_ = true;

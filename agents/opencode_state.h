@@ -29,7 +29,7 @@ struct OpencodeSnapshot {
   std::string status;       // GET /session/status
   std::string permissions;  // GET /permission
   std::string questions;    // GET /question
-  bool moved = false;       // events changed the state while they were asked for, at every try
+  bool moved = false;       // events changed the state while they, or the last end, were asked for
   // How the last turn ended, asked for after these; told when nothing else was told yet.
   std::optional<Signal> last_end = {};
 };

@@ -107,6 +107,15 @@ std::optional<SignFold::Decision> SignFold::dialog() const {
   return std::nullopt;
 }
 
+// The dialog that only the screen showed: a picture that shows nothing answers it not.
+bool SignFold::is_drawn_anew() const {
+  const Word& screen = word(Rung::screen);
+  if (!asks(sense()) || told_by_ != Rung::screen || screen.sign.sense != Sense::silent) return false;
+  return std::ranges::none_of(kAll, [&](Rung other) {
+    return works(word(other).sign.sense) && word(other).order > screen.before_order;
+  });
+}
+
 std::optional<SignFold::Decision> SignFold::hindrance() const {
   const std::uint64_t busy = newest(Sense::busy);
   for (const Rung rung : kAll) {
@@ -137,6 +146,7 @@ std::optional<SignFold::Decision> SignFold::work() const {
 std::optional<SignFold::Decision> SignFold::decide() const {
   if (auto found = dialog()) return found;
   if (auto found = hindrance()) return found;
+  if (is_drawn_anew()) return Decision{*told_, Rung::screen};
   return work();
 }
 
@@ -144,8 +154,6 @@ std::vector<Signal> SignFold::tell(std::optional<Decision> now) {
   std::vector<Signal> signals;
   const Sense before = sense();
   if (!now) {
-    if (asks(before) && told_by_ == Rung::screen)
-      return {};  // one that is being drawn does not answer a dialog
     if (std::exchange(told_, std::nullopt))
       signals.push_back({SignalKind::unreadable, "status", "no source tells its state"});
     return signals;

@@ -4,8 +4,8 @@
 //
 //   status, title, screen   show how it IS: they hold until they change or fall silent
 //   hook                    tells what HAPPENED: it holds until a source that shows how it is has changed
-//   after it,
-//                           because an interruption fires no hook
+//                           after it, because an interruption fires no hook; a title that tells only then
+//                           that the hook's turn has begun has not
 //
 // A dialog that a source shows stands, unless a better source says since then that there is none; one that
 // only the screen showed stands while the screen shows nothing. Of the rest the status file decides where
@@ -76,6 +76,7 @@ class SignFold {
   std::optional<Decision> decide() const;
   std::optional<Decision> dialog() const;
   bool comes_late(Rung rung, const Word& asking) const;
+  bool is_drawn_anew() const;
   std::optional<Decision> hindrance() const;
   std::optional<Decision> work() const;
   std::uint64_t newest(Sense sense) const;

@@ -74,7 +74,10 @@ Lines pick(const Lines& before, const Lines& after, Which which) {
 
 }  // namespace
 
-bool may_pass(const Error& error) { return error.code == ErrorCode::unavailable && error.stage != "daemon"; }
+bool may_pass(const Error& error) {
+  const bool is_away = error.code == ErrorCode::unavailable || error.code == ErrorCode::timeout;
+  return is_away && error.stage != "daemon";
+}
 
 std::string LogFollow::look(std::optional<std::int64_t> run, std::string_view text) {
   const Lines all = lines_of(text);

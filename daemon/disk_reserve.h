@@ -15,13 +15,14 @@ class DiskReserve {
  public:
   explicit DiskReserve(std::filesystem::path file) : file_(std::move(file)) {}
 
-  // The file is there and has its blocks; false: the disk has no room for it.
+  // The file is there and has its blocks, from now until it is given up; false: the disk has no room for it.
   bool take();
   // False: there was none.
   bool give_up();
 
  private:
   std::filesystem::path file_;
+  bool held_ = false;
 };
 
 }  // namespace agentmesh::daemon

@@ -182,6 +182,7 @@ bool Supervisor::keep(Entry& entry, const wd::AgentRecord& next) {
   auto saved = world_.journal.save_record(next);
   if (saved) {
     entry.unsaved = false;
+    reserve_.take();  // as soon as there is room again
     return true;
   }
   log_error(saved.error());

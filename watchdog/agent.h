@@ -264,7 +264,7 @@ struct Live {
   std::optional<WallTime> stuck_since;
   std::optional<WallTime> nudged_at;
   std::optional<WallTime> waiting_since;  // stuck: a reaction is awaited for nudge_wait from here
-  std::optional<WallTime> nudge_again;    // stuck: the last nudge was not typed
+  std::optional<WallTime> nudge_again;    // stuck: the last nudge was not typed and is tried then
   std::optional<WallTime> typing_until;   // what moves may be our own keystrokes
   std::optional<WallTime> repeated_at;    // stuck by repetition: the last repetition seen
   int repeats = 0;                        // since the nudge

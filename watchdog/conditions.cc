@@ -21,7 +21,6 @@ void nudge(Change& c, NudgeKind kind) {
   live.repeats = 0;
   live.unanswered = 0;
   c.act(Nudge{c.agent.run, kind});
-  c.act(Emit{EventName::nudged, c.agent.live.detail});
 }
 
 void ask_probe(Change& c) {

@@ -200,6 +200,7 @@ void handle(Change& c, const NudgeResult& event) {
   Live& live = c.agent.live;
   if (event.run != c.agent.run || !live.typing_until) return;
   live.typing_until = c.now + c.policy.echo;
+  if (event.delivery == Delivery::delivered) c.act(Emit{EventName::nudged, live.detail});
   if (live.condition != Condition::stuck) return;
   if (event.delivery == Delivery::at_limit) return leave_limit(c);
   if (event.delivery == Delivery::blocked) return on_blocked(c);

@@ -44,6 +44,7 @@ struct FakeServer {
   bool written_down = true;  // the conversation can be joined and listed
   bool lose_answer = false;  // of the next turn/start: it arrives, the answer does not
   bool refuse = false;       // turn/start
+  bool lose_items = false;   // thread/items/list has no answer
   std::string status = "idle";
   json flags = json::array();
   json loaded = {"t1"};
@@ -74,6 +75,7 @@ struct FakeServer {
     if (method == "turn/start" && !refuse)
       messages.emplace_back(params["clientUserMessageId"], params["input"][0]["text"]);
     if (method == "turn/start" && std::exchange(lose_answer, false)) return;
+    if (method == "thread/items/list" && lose_items) return;
     json answer{{"id", message["id"]}};
     const bool denied = (method == "turn/start" && refuse) ||
                         (!written_down && (method == "thread/resume" || method.ends_with("s/list")));
@@ -422,6 +424,14 @@ TEST_F(CodexLinkTest, ARepeatedMessageThatIsThereIsNotSent) {
   server_.messages.emplace_back("msg_1", "hello");
   start_idle();
   EXPECT_EQ(deliver("hello", Attempt::repeated).result, DeliveryResult::delivered);
+  EXPECT_EQ(server_.sent("turn/start"), 0);
+}
+
+TEST_F(CodexLinkTest, WhereItIsNotKnownWhetherARepeatedMessageIsThereItIsNotSent) {
+  server_.written_down = false;  // no conversation is joined
+  server_.lose_items = true;
+  start_idle();
+  EXPECT_EQ(deliver("hello", Attempt::repeated).result, DeliveryResult::blocked);
   EXPECT_EQ(server_.sent("turn/start"), 0);
 }
 

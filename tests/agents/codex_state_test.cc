@@ -337,6 +337,7 @@ TEST(CodexState, EqualToolCallsHaveEqualHashes) {
   const std::string large(kMaxCodexInput, 'x');
   EXPECT_NE(hash("1", large), hash("2", large + "y")) << "another size";
   EXPECT_EQ(hash("1", large + "y"), hash("2", large + "z")) << "the beginning is compared";
+  EXPECT_EQ(hash("1", {{large + "y", 1}}), hash("2", {{large + "z", 1}})) << "of names too";
   const auto changes = [](const std::string& diff) {
     return json::array({{{"path", "a"}, {"diff", diff}}, {{"path", "b"}, {"diff", "-"}}});
   };
@@ -444,10 +445,11 @@ TEST(CodexReply, IsInTheFormOfItsRequest) {
   EXPECT_EQ((*codex_reply(request, PermissionAnswer::allow_once))["permissions"]["network"], true);
   EXPECT_TRUE((*codex_reply(request, PermissionAnswer::deny))["permissions"].empty());
   request.permissions = {};
-  EXPECT_FALSE(codex_reply(request, PermissionAnswer::allow_once)) << "it is not known what would be allowed";
+  // Not `invalid`, after which keys would allow what is not known.
+  EXPECT_EQ(codex_reply(request, PermissionAnswer::allow_once).error().code, ErrorCode::denied);
   EXPECT_TRUE((*codex_reply(request, PermissionAnswer::deny))["permissions"].empty());
   request.method = "execCommandApproval";
-  EXPECT_FALSE(codex_reply(request, PermissionAnswer::allow_once));
+  EXPECT_EQ(codex_reply(request, PermissionAnswer::allow_once).error().code, ErrorCode::denied);
 }
 
 TEST(CodexTurn, CarriesThePermissionsOfThisRun) {

@@ -344,6 +344,17 @@ TEST_F(OpencodeLinkTest, AStateThatChangesWhileTheNewestMessageIsReadIsNotReplac
   EXPECT_FALSE(saw("idle"));
 }
 
+TEST_F(OpencodeLinkTest, AnEndThatIsHeardWhileTheNewestMessageIsReadIsNotLost) {
+  opencode_->status = {{"ses_1", {{"type", "busy"}}}};
+  opencode_->on_newest_read = [&] {
+    opencode_->status = json::object();
+    opencode_->tell("session.idle", {{"sessionID", "ses_1"}});
+  };
+  start(Conversation::continue_session, "ses_1");
+  ASSERT_TRUE(run_until([&] { return saw("ready"); }));
+  EXPECT_TRUE(run_until([&] { return saw("idle"); })) << "the busy that was read is from before";
+}
+
 TEST_F(OpencodeLinkTest, AStateThatChangedWhileItWasReadIsReadAgain) {
   opencode_->on_status_read = [&] {
     opencode_->status = {{"ses_1", {{"type", "busy"}}}};

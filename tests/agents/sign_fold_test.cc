@@ -107,6 +107,19 @@ TEST_F(SignFoldTest, AScreenThatIsBeingDrawnClosesNoDialog) {
   EXPECT_EQ(told(Rung::screen, Sense::busy), "permission_closed(screen) busy(screen)");
 }
 
+TEST_F(SignFoldTest, AScreenThatIsBeingDrawnIsNoAnswerUnderATitleFromBefore) {
+  for (const Sense title : {Sense::quiet, Sense::busy}) {
+    SignFold fold;
+    fold.told(Rung::title, {title});
+    EXPECT_EQ(shown(fold.told(Rung::screen, {Sense::question})), "question_asked(screen)");
+    EXPECT_EQ(shown(fold.told(Rung::screen, {Sense::silent})), "");
+    EXPECT_EQ(shown(fold.told(Rung::screen, {Sense::question})), "");
+    fold.told(Rung::screen, {Sense::silent});
+    EXPECT_EQ(shown(fold.told(Rung::title, {Sense::unclear})), "");
+    EXPECT_EQ(shown(fold.told(Rung::title, {Sense::busy})), "question_closed(title) busy(title)");
+  }
+}
+
 TEST_F(SignFoldTest, ATitleThatTellsTheTurnsBeginLateClosesNoDialog) {
   told(Rung::title, Sense::quiet);
   told(Rung::hook, Sense::busy);

@@ -314,6 +314,7 @@ def test_disk_full(bench):
         mesh.until_status(fresh, "idle")
         bench.measured("normal after there is space again", time.monotonic() - begun, 10, "s")
         check(mesh.daemon() != pid, "the daemon was not restarted by this test")
+        check((mesh.home / "state.reserve").exists(), "no room is kept for the next stop")
         eventually(10, lambda: not mesh.containers(filler), "what was stopped stays stopped")
         mesh.expect(0, "stop", "--force", fresh)
     bench.measured("containers without a row", len(unjournaled(mesh)), 0, "containers")

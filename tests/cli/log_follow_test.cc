@@ -81,7 +81,9 @@ TEST(LogFollow, NoMoreLinesAreComparedThanItsLimit) {
 
 TEST(LogFollow, AnEngineThatIsAwayMayComeBackADaemonIsNotWaitedFor) {
   EXPECT_TRUE(may_pass(Error{ErrorCode::unavailable, "engine", "no answer", ""}));
+  EXPECT_TRUE(may_pass(Error{ErrorCode::timeout, "tmux", "no answer", ""}));
   EXPECT_FALSE(may_pass(Error{ErrorCode::unavailable, "daemon", "cannot be reached", ""}));
+  EXPECT_FALSE(may_pass(Error{ErrorCode::timeout, "daemon", "no answer", ""}));
   EXPECT_FALSE(may_pass(Error{ErrorCode::not_found, "logs", "no terminal", ""}));
 }
 

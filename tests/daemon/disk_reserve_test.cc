@@ -33,6 +33,17 @@ TEST_F(DiskReserveTest, ItsBlocksAreTakenAndGivenUp) {
   EXPECT_FALSE(reserve_.give_up());
 }
 
+TEST_F(DiskReserveTest, WhatIsHeldIsNotTakenAgain) {
+  fs::create_directories(folder_);
+  ASSERT_TRUE(reserve_.take());
+  fs::remove(file_);  // what a second taking would put back
+  EXPECT_TRUE(reserve_.take());
+  EXPECT_FALSE(fs::exists(file_));
+  reserve_.give_up();
+  EXPECT_TRUE(reserve_.take());
+  EXPECT_TRUE(fs::exists(file_));
+}
+
 TEST_F(DiskReserveTest, WithoutAFolderThereIsNone) {
   EXPECT_FALSE(reserve_.take());
   EXPECT_FALSE(reserve_.give_up());
