@@ -73,20 +73,18 @@ bool SignFold::wants_screen() const {
   return !told_by_file && (unclear || !told_ || told_->sense != Sense::busy);
 }
 
-std::uint64_t SignFold::newest(Sense sense) const {
-  std::uint64_t order = 0;
-  for (const Word& word : words_) {
-    if (word.sign.sense == sense) order = std::max(order, word.order);
-  }
-  return order;
-}
-
 // A title that tells only now that the turn has begun in which a hook asks: hooks are faster.
 bool SignFold::comes_late(Rung rung, const Word& asking) const {
   const Word& title = word(rung);
   const bool rested = title.before == Sense::quiet || title.before == Sense::idle;
   return rung == Rung::title && title.sign.sense == Sense::busy && rested &&
          title.before_order < asking.order;
+}
+
+// A hook told the turn's begin between the title's rest and what was found.
+bool SignFold::has_begun(Rung title, const Word& found) const {
+  const Word& hook = word(Rung::hook);
+  return hook.sign.sense == Sense::busy && hook.order > word(title).before_order && hook.order < found.order;
 }
 
 std::optional<SignFold::Decision> SignFold::dialog() const {
@@ -117,9 +115,14 @@ bool SignFold::is_drawn_anew() const {
 }
 
 std::optional<SignFold::Decision> SignFold::hindrance() const {
-  const std::uint64_t busy = newest(Sense::busy);
   for (const Rung rung : kAll) {
-    if (hinders(word(rung).sign.sense) && word(rung).order > busy) return Decision{word(rung).sign, rung};
+    const Word& found = word(rung);
+    if (!hinders(found.sign.sense)) continue;
+    const bool works_again = std::ranges::any_of(kAll, [&](Rung other) {
+      return word(other).sign.sense == Sense::busy && word(other).order > found.order &&
+             !(comes_late(other, found) && has_begun(other, found));
+    });
+    if (!works_again) return Decision{found.sign, rung};
   }
   return std::nullopt;
 }

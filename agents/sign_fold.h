@@ -76,10 +76,10 @@ class SignFold {
   std::optional<Decision> decide() const;
   std::optional<Decision> dialog() const;
   bool comes_late(Rung rung, const Word& asking) const;
+  bool has_begun(Rung title, const Word& found) const;
   bool is_drawn_anew() const;
   std::optional<Decision> hindrance() const;
   std::optional<Decision> work() const;
-  std::uint64_t newest(Sense sense) const;
   std::vector<Signal> tell(std::optional<Decision> now);
 
   std::array<Word, kRungs> words_;

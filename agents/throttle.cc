@@ -39,8 +39,9 @@ Millis SignalQueue::wait(WallTime now) const {
   return std::max(next_ - (kSignalBurst - 1) * kSignalEvery - now, Millis{0});
 }
 
-SignalThrottle::SignalThrottle(boost::asio::any_io_executor executor, const Clock& clock, SignalSink sink)
-    : clock_(clock), sink_(std::move(sink)), timer_(std::move(executor)) {}
+SignalThrottle::SignalThrottle(const boost::asio::any_io_executor& executor, const Clock& clock,
+                               SignalSink sink)
+    : clock_(clock), sink_(std::move(sink)), timer_(executor) {}
 
 void SignalThrottle::tell(Signal signal) {
   queue_.push(std::move(signal));

@@ -40,7 +40,7 @@ class SignalQueue {
 // destroyed, which the sink must not do.
 class SignalThrottle {
  public:
-  SignalThrottle(boost::asio::any_io_executor executor, const Clock& clock, SignalSink sink);
+  SignalThrottle(const boost::asio::any_io_executor& executor, const Clock& clock, SignalSink sink);
   SignalThrottle(const SignalThrottle&) = delete;
   SignalThrottle& operator=(const SignalThrottle&) = delete;
   void tell(Signal signal);

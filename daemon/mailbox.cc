@@ -318,6 +318,8 @@ void Mailbox::nudge(const AgentName& agent, const wd::Nudge& nudge) {
 
 asio::awaitable<wd::Delivery> Mailbox::watchdogs_nudge(AgentName agent) {
   const Sent sent = co_await nudge_now(agent);
+  const bool lost = sent.result == DeliveryResult::failed || sent.result == DeliveryResult::unknown;
+  if (lost) parts_.events.add(agent.str(), "undelivered", sent.why);
   const bool held = sent.result == DeliveryResult::blocked && co_await shows_limit(agent);
   co_return held ? wd::Delivery::at_limit : verdict_of(sent.result);
 }

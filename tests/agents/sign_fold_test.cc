@@ -90,6 +90,20 @@ TEST_F(SignFoldTest, ALimitStandsUntilItWorksAgain) {
   EXPECT_EQ(told(Rung::hook, Sense::busy), "busy(hook)");
 }
 
+TEST_F(SignFoldTest, ATitleThatTellsTheTurnsBeginLateEndsNoLimit) {
+  told(Rung::title, Sense::quiet);
+  told(Rung::hook, Sense::busy);
+  EXPECT_EQ(told(Rung::screen, Sense::limited), "rate_limited(screen)");
+  EXPECT_EQ(told(Rung::title, Sense::busy), "") << "of the turn that met it";
+  EXPECT_EQ(told(Rung::screen, Sense::busy), "busy(title)") << "a person went on";
+}
+
+TEST_F(SignFoldTest, ATitleThatIsBusyAgainEndsALimit) {
+  told(Rung::title, Sense::quiet);
+  told(Rung::screen, Sense::limited);
+  EXPECT_EQ(told(Rung::title, Sense::busy), "busy(title)") << "no hook had told of a turn";
+}
+
 TEST_F(SignFoldTest, AScreenAloneTellsTheState) {
   EXPECT_EQ(told(Rung::screen, Sense::busy), "busy(screen)");
   EXPECT_EQ(told(Rung::screen, Sense::silent), "unreadable(status)");
