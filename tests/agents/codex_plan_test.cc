@@ -10,7 +10,6 @@ namespace {
 
 using testing::Contains;
 using testing::HasSubstr;
-using testing::Not;
 
 LaunchRequest request() {
   LaunchRequest wanted{.name = *AgentName::parse("alpha")};

@@ -84,7 +84,7 @@ TEST_F(EngineInquiryTest, WhatWasSaidLastStandsInForALateAnswer) {
   hangs_ = true;
   EXPECT_EQ(version(), "1");
   // In the end it hangs.
-  while (version() != "") {
+  while (!version().empty()) {
   }
   EXPECT_EQ(questions_, 2);
   goes_on();
