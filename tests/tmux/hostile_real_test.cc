@@ -100,8 +100,9 @@ TEST_F(HostileReal, ATitleIsBoundedTextAndNothingElse) {
 
 TEST_F(HostileReal, SequencesReachNobodyElse) {
   const Pane pane = hostile(
-      "printf '\\033kevil\\033\\\\'"                     // names the window
-      "'\\033]52;c;ZXZpbA==\\007'"                       // writes the clipboard
+      "stty -echo; "                  // the random bytes may ask for reports, whose answers would be echoed
+      "printf '\\033kevil\\033\\\\'"  // names the window
+      "'\\033]52;c;ZXZpbA==\\007'"    // writes the clipboard
       "'\\033Ptmux;\\033\\033]2;through\\007\\033\\\\'"  // passes through to the person's terminal
       "'\\033]7;file:///etc\\033\\\\\\033]8;;http://x\\007l\\033]8;;\\007'"  // folder and link
       "'\\033[8;2000;2000t\\033[3;9;9t\\033[5t\\033[21t'"                    // resizes, reports
