@@ -75,7 +75,7 @@ Task<> Deliverer::press(PaneId pane, std::vector<std::string> keys, Forbids forb
 
 // ---- what keeps a message out
 
-asio::awaitable<std::optional<Refusal>> Deliverer::hindrance(Recipient to, const DeliveryChecks& checks) {
+asio::awaitable<std::optional<Refusal>> Deliverer::hindrance(Recipient to, DeliveryChecks checks) {
   const auto key = co_await tmux_.last_key(to.pane);
   if (auto why = typing(key)) co_return why;
   co_return co_await left_over(to.name, checks);

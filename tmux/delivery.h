@@ -98,7 +98,7 @@ class Deliverer {
   Task<Delivery> deliver(Recipient to, std::string message, DeliveryManner manner, DeliveryChecks checks);
   // A person who is typing, or what is half typed: what keeps a message out of the pane now; nothing when it
   // may be sent.
-  boost::asio::awaitable<std::optional<Refusal>> hindrance(Recipient to, const DeliveryChecks& checks);
+  boost::asio::awaitable<std::optional<Refusal>> hindrance(Recipient to, DeliveryChecks checks);
   // Presses keys under the pane's lock (an answer to a dialog), so that they never mix with a delivery.
   // `forbids` is asked right before: why not, or nothing. Errors: conflict (forbidden), those of Tmux::press.
   using Forbids = std::function<boost::asio::awaitable<std::optional<std::string>>()>;
