@@ -288,7 +288,7 @@ TEST_F(DockerEngineTest, TheBuildContextIsSentAsATar) {
   const auto long_name = std::string(60, 'd') + "/" + std::string(90, 'f');
   std::filesystem::create_directories(folder / std::string(60, 'd'));
   std::ofstream(folder / "Dockerfile") << "FROM x\n";
-  std::ofstream(folder / "empty");
+  std::ofstream(folder / "empty") << "";
   std::ofstream(folder / long_name) << std::string(1000, 'z');
   std::filesystem::create_symlink("Dockerfile", folder / "link");
   serve(json(R"({"aux":{"ID":"sha256:9"}})"));
