@@ -34,7 +34,7 @@ std::vector<std::string> base_argv(const TmuxOptions& options) {
 }
 
 // What a person sees and what keeps panes in order. Scope: -s server, -g every session and window. A title is
-// the agent's: "#[...]" in it would style the status line, so each "#" of it is doubled there.
+// the agent's: "#[...]" in it would style the status line, so each "#" of it is doubled there (q/h).
 constexpr std::string_view kOptions[][3] = {
     {"-s", "exit-empty", "off"},                  // the server stays without sessions
     {"-s", "escape-time", "10"},                  // ms; Escape reaches the agent at once
@@ -59,7 +59,7 @@ constexpr std::string_view kOptions[][3] = {
     {"-g", "status-right",
      "#{?pane_dead,the program ended (#{?pane_dead_signal,signal #{pane_dead_signal},status "
      "#{pane_dead_status}})  ,}"
-     "#{?pane_in_mode,scrolled: q returns  ,}#{=60:#{s/##/########/:pane_title}}  C-b d detaches "},
+     "#{?pane_in_mode,scrolled: q returns  ,}#{=60:#{q/h:pane_title}}  C-b d detaches "},
     {"-g", "window-status-format", ""},
     {"-g", "window-status-current-format", ""},
 };
