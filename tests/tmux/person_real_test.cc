@@ -35,9 +35,10 @@ TEST_F(PersonReal, ATitleStylesNothingAndIsNoFormat) {
   const std::string title = "a #[bg=red]b ##[bg=red]c ###[bg=red]d #(date) #{pid} 100% #";
   open("neo", {"sh", "-c", "printf '\\033]2;%s\\007' \"$0\"; sleep 1000", title});
   const Pane viewer = look_at("agentmesh-neo");
-  EXPECT_TRUE(sees(viewer.id, "a #[bg=red]b ##[bg=red]c ###[bg=red]d ")) << screen(viewer.id);
-  // tmux 3.7 writes _( for #(
-  EXPECT_TRUE(sees(viewer.id, "(date) #{pid} 100% #  C-b d detaches")) << screen(viewer.id);
+  std::string since_3_7 = title;  // it writes _( for #(
+  since_3_7.replace(title.find("#("), 1, "_");
+  const std::string after = "  C-b d detaches";
+  EXPECT_TRUE(sees(viewer.id, title + after) || sees(viewer.id, since_3_7 + after)) << screen(viewer.id);
 }
 
 TEST_F(PersonReal, AnAnnouncementIsShown) {
